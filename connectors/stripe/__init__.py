@@ -1,0 +1,41 @@
+"""Stripe: a vendor that sends webhooks and sells subscriptions. `connect` says what one connection offers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from connectors.stripe.settings import Settings
+from connectors.stripe.source import StripePurchases
+from connectors.stripe.webhook import EVENTS, StripeWebhooks
+from hub.ports import Connector, Deps
+
+if TYPE_CHECKING:
+    from connectors.stripe.client import Client
+
+__all__ = ["EVENTS", "Settings", "connect"]
+
+
+def connect(name: str, settings: Settings, deps: Deps) -> Connector:
+    """The connection `name`; sends nothing. ConfigurationError where the API key would travel in the clear.
+
+    The stripe library (150 ms, some 20 MB) is imported only where there is an API key to use it with.
+    """
+    secrets = [secret.get_secret_value() for secret in settings.webhook_secrets]
+    purchases = StripePurchases(name, _client(name, settings, deps) if settings.api_key else None)
+    return Connector(
+        name=name,
+        kind=settings.kind,
+        ref=settings.ref or name,
+        webhooks=StripeWebhooks(name, secrets, livemode=settings.livemode, account=settings.account),
+        purchases=purchases,
+        catalog_key="stripe",
+        base_url=settings.base_url,
+        check=purchases.check,
+        body_limit=settings.body_limit,
+    )
+
+
+def _client(name: str, settings: Settings, deps: Deps) -> Client:
+    from connectors.stripe.client import Client  # noqa: PLC0415 (see connect)
+
+    return Client(name, settings, deps)

@@ -1,0 +1,318 @@
+"""The few calls that we make to Stripe, through its library, and what their failures mean to us.
+
+The only file that imports `stripe`; its exceptions, its globals and its objects go no further. Answers are
+plain dicts: `raw_request` spares turning each into StripeObjects and back.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from http import HTTPStatus
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+from urllib.parse import quote
+
+import requests
+import stripe
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError
+
+from connectors.http import is_safe_url, retry_after_s
+from connectors.stripe.purchase import Object, found, has_more, reduced_invoice, rows, to_purchase
+from connectors.stripe.settings import Settings
+from connectors.stripe.webhook import EVENTS, envelope_of
+from hub.domain import Purchase, Ref
+from hub.errors import ConfigurationError, HubError, PermanentError, RetryableError, UnreadableError
+from hub.ports import Changed, Deps, Finding, Found, Gone
+
+PAGE = 100  # Stripe's most
+POOL_SIZE = 64
+_CHUNK = 64 * 1024
+# `types` takes 20 at most; customer events make no subscription due, so that those left fit in.
+_TYPES = tuple(type_ for type_ in EVENTS if type_.rpartition(".")[0] != "customer")
+_HINTS = {
+    400: "Stripe could not read the request: the pinned API version and this connector may have drifted apart",
+    401: "the API key is wrong, revoked or expired: set a new one",
+    403: "the API key lacks a permission, or may not act for this account: allow it to read subscriptions, "
+    "invoices, customers and events",
+}
+_log = logging.getLogger(__name__)
+
+
+class _Missing(PermanentError):  # noqa: N818 (named by what it means, as all of ours)
+    """Stripe does not know the object (any more)."""
+
+
+class Client:
+    """Reads one Stripe account. Safe for many threads at once; nothing is sent before the first call."""
+
+    def __init__(self, source: str, settings: Settings, deps: Deps) -> None:
+        if settings.api_key is None or not is_safe_url(settings.base_url):
+            problem = "must be an https address (http on this machine only), and needs an api_key"
+            raise ConfigurationError(problem, where=f"connections.{source}.base_url")
+        # At DEBUG the library logs whole bodies, with names and addresses (_api_requestor.py, 16.1.0).
+        logging.getLogger("stripe").setLevel(logging.WARNING)
+        self._source, self._livemode, self._limiter = source, settings.livemode, deps.limiter
+        self._key = settings.api_key
+        self._http = _Http(deps.connect_timeout_s, deps.read_timeout_s)
+        self._stripe = stripe.StripeClient(
+            settings.api_key.get_secret_value(),
+            stripe_account=settings.account,
+            base_addresses={"api": settings.base_url.rstrip("/")},
+            max_network_retries=0,
+            http_client=self._http,
+        )
+
+    def subscription(self, ref: Ref) -> Found | Gone:
+        """The purchase that `ref` tells of, with as many of its invoices as decide what is paid.
+
+        One request where the latest invoice decides, two more where it does not. Repeatable.
+        """
+        path = f"/v1/subscriptions/{quote(ref.id, safe='')}"
+        try:
+            subscription = self._get(path, expand=["latest_invoice", "customer"])
+        except _Missing as error:
+            return Gone(because=str(error))
+        if subscription.get("deleted") is True:
+            return Gone(because=f"{ref.id} is deleted")
+        subscription = self._with_all_items(subscription)
+        return found(self._source, subscription, self._deciding(subscription))
+
+    def changes(self, since: datetime) -> Iterator[Changed]:
+        """Subscriptions that events since `since` speak of, newest first."""
+        window = {"gte": int(since.timestamp())}
+        for event in self._pages("/v1/events", created=window, types=list(_TYPES)):
+            change = self._change(event)
+            if change is not None:
+                yield change
+
+    def purchases(self) -> Iterator[Purchase]:
+        """Every subscription, told by the list pages alone (all statuses, latest invoice and customer in them)."""
+        expand = ["data.latest_invoice", "data.customer"]
+        for subscription in self._pages("/v1/subscriptions", status="all", expand=expand):
+            invoices, complete = _latest(subscription)
+            try:
+                yield to_purchase(self._source, self._with_all_items(subscription), invoices, complete=complete)
+            except UnreadableError as error:
+                _log.warning("subscription in the list is unreadable: %s", error, extra={"source": self._source})
+
+    def check(self) -> Sequence[Finding]:
+        """Findings of one cheap request: whether the key may read, and reads the mode that is set."""
+        try:
+            page = self._get("/v1/subscriptions", limit=1, status="all")
+            live = self._mode(rows(page, "data"))
+        except PermanentError as error:
+            return (Finding(level="error", about=self._source, problem=str(error), mend=error.hint),)
+        except HubError as error:
+            mend = "look at status.stripe.com and at base_url, then check again"
+            return (Finding(level="warning", about=self._source, problem=str(error), mend=mend),)
+        return (self._mode_finding(live),)
+
+    def close(self) -> None:
+        """Lets the connections go."""
+        self._http.close()
+
+    def _mode(self, subscriptions: Sequence[Object]) -> bool | None:
+        """Live or test, by an object, else by the key's own prefix; None where neither says."""
+        for row in subscriptions:
+            if isinstance(row.get("livemode"), bool):
+                return bool(row["livemode"])
+        prefix = self._key.get_secret_value()[:8]  # sk_live_ or rk_test_
+        return {"_live_": True, "_test_": False}.get(prefix[2:])
+
+    def _mode_finding(self, live: bool | None) -> Finding:  # noqa: FBT001 (a fact, no switch)
+        if live is not None and live is not self._livemode:
+            problem = f"the API key is {'live' if live else 'test'}, but livemode = {str(self._livemode).lower()}"
+            mend = "use the other key, or set livemode"
+            return Finding(level="error", about=self._source, problem=problem, mend=mend)
+        return Finding(level="ok", about=self._source, problem="subscriptions can be read")
+
+    def _change(self, event: Object) -> Changed | None:
+        try:
+            envelope = envelope_of(self._source, event)
+        except UnreadableError as error:
+            _log.warning("event in the list is unreadable: %s", error, extra={"source": self._source})
+            return None
+        if envelope.subject is None or envelope.subject.kind != "subscription" or envelope.occurred_at is None:
+            return None
+        return Changed(ref=envelope.subject, at=envelope.occurred_at)
+
+    def _deciding(self, subscription: Object) -> list[Object]:
+        """The latest invoice where it says for each line what is paid (or there is no other), else the list's."""
+        latest, complete = _latest(subscription)
+        latest = [self._with_all_lines(invoice) for invoice in latest]
+        if complete or self._is_decided(subscription, latest):
+            return latest
+        return self._walked(subscription)
+
+    def _walked(self, subscription: Object) -> list[Object]:
+        """The subscription's invoices, newest first, until each line is decided; one page at most."""
+        walked: list[Object] = []
+        page = self._get("/v1/invoices", subscription=subscription["id"], limit=PAGE)
+        for invoice in rows(page, "data"):
+            walked.append(self._with_all_lines(invoice))
+            if invoice.get("status") == "paid" and self._is_decided(subscription, walked):
+                break
+        return walked
+
+    def _is_decided(self, subscription: Object, invoices: Sequence[Object]) -> bool:
+        lines = to_purchase(self._source, subscription, invoices).lines
+        return all(line.paid_until is not None for line in lines)
+
+    def _with_all_items(self, subscription: Object) -> Object:
+        """The subscription with every item; Stripe embeds the first ten."""
+        if not has_more(subscription, "items"):
+            return subscription
+        items = list(self._pages("/v1/subscription_items", subscription=subscription["id"]))
+        return {**subscription, "items": {"data": items, "has_more": False}}
+
+    def _with_all_lines(self, invoice: Object) -> Object:
+        """The invoice with every line, where it is paid and so may decide something."""
+        facts = reduced_invoice(invoice)
+        if facts["status"] != "paid" or not facts["lines_incomplete"]:
+            return invoice
+        lines = list(self._pages(f"/v1/invoices/{quote(facts['id'], safe='')}/lines"))
+        return {**invoice, "lines": {"data": lines, "has_more": False}}
+
+    def _pages(self, path: str, **params: object) -> Iterator[Object]:
+        """Every object of a list, page by page."""
+        while True:
+            page = self._get(path, limit=PAGE, **params)
+            found_rows = rows(page, "data")
+            yield from found_rows
+            if page.get("has_more") is not True or not found_rows:
+                return
+            params["starting_after"] = found_rows[-1].get("id")
+
+    def _get(self, path: str, **params: object) -> Object:
+        """The JSON object at `path`; RetryableError, PermanentError (_Missing among them). Repeatable."""
+        self._limiter.acquire()
+        try:
+            answer = self._stripe.raw_request("get", path, **params).data
+        except stripe.StripeError as error:
+            raise self._translated(path, error) from error
+        if not isinstance(answer, Mapping):
+            message = f"GET {path}: no JSON object in the answer"
+            raise RetryableError(message)
+        return answer
+
+    def _translated(self, path: str, error: stripe.StripeError) -> HubError:
+        """What a failure means: the one place where Stripe's statuses become our errors."""
+        status = error.http_status or 0
+        wait_s = retry_after_s(_header(error, "Retry-After"), datetime.now(UTC))
+        if isinstance(error, stripe.RateLimitError) or status == HTTPStatus.TOO_MANY_REQUESTS:
+            wait_s = 1.0 if wait_s is None else wait_s
+        if wait_s is not None:
+            self._limiter.hold(wait_s)
+        said = f"GET {path}: {_said(status, error)}"
+        if error.code == "resource_missing" or status == HTTPStatus.NOT_FOUND:
+            return _Missing(said, code=error.code or str(status), hint="look for the object in Stripe's dashboard")
+        if wait_s is not None or _passes(status):
+            return RetryableError(said, retry_after=wait_s)
+        return PermanentError(said, code=error.code or str(status), hint=_HINTS.get(status, "is base_url right?"))
+
+
+def _passes(status: int) -> bool:
+    """Whether it may pass by itself: no answer, an unreadable 2xx, a lock (409), the vendor's own failures."""
+    return (
+        status < HTTPStatus.MULTIPLE_CHOICES
+        or status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT)
+        or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    )
+
+
+def _said(status: int, error: stripe.StripeError) -> str:
+    """Stripe's own words, cut; never a body. A 401 quotes the key (masked), so it is not repeated."""
+    if not status:
+        return f"no answer ({type(error.__cause__ or error).__name__})"
+    body = error.json_body if isinstance(error.json_body, Mapping) else {}
+    told = isinstance(body.get("error"), Mapping) and status != HTTPStatus.UNAUTHORIZED
+    return f"answered {status}" + (f": {error.user_message}"[:300] if told and error.user_message else "")
+
+
+def _header(error: stripe.StripeError, name: str) -> str | None:
+    value = (error.headers or {}).get(name)
+    return value if isinstance(value, str) else None
+
+
+def _latest(subscription: Object) -> tuple[list[Object], bool]:
+    """The expanded latest invoice, and whether there can be no other one.
+
+    None was made yet (null), or it is the first (`subscription_create`).
+    """
+    latest = subscription.get("latest_invoice")
+    if isinstance(latest, Mapping):
+        return [latest], latest.get("billing_reason") == "subscription_create"
+    return [], latest is None
+
+
+class _Http(stripe.HTTPClient):
+    """Stripe's requests over one pool for all threads, with limits that hold.
+
+    The library's own client opens a session per thread, closes only the calling thread's, and its read timeout
+    starts again with each piece of an answer that drips.
+    """
+
+    name = "requests"
+
+    def __init__(self, connect_timeout_s: float, read_timeout_s: float) -> None:
+        super().__init__()
+        self._limits = (connect_timeout_s, read_timeout_s)
+        self._session = requests.Session()
+        self._session.trust_env = False  # no proxies; a .netrc would replace our Authorization
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        for scheme in ("https://", "http://"):
+            self._session.mount(scheme, HTTPAdapter(pool_maxsize=POOL_SIZE))
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None,
+        post_data: Any = None,  # noqa: ANN401 (the library's)
+        *,
+        _usage: list[str] | None = None,
+    ) -> tuple[Any, int, Mapping[str, str]]:
+        """Body, status and headers; APIConnectionError where none came in time."""
+        until = time.monotonic() + sum(self._limits)
+        try:
+            with self._session.request(
+                method, url, headers=headers, data=post_data, timeout=self._limits, allow_redirects=False, stream=True
+            ) as response:
+                content = _content(response, until)
+                return _in_shape(response.status_code, content), response.status_code, response.headers
+        except (requests.RequestException, HTTPError, OSError) as error:
+            raise stripe.APIConnectionError(type(error).__name__) from error  # type: ignore[no-untyped-call]
+
+    def close(self) -> None:
+        """Lets the connections go."""
+        self._session.close()
+
+
+def _in_shape(status: int, content: bytes) -> bytes:
+    """The body, or an empty error of Stripe's shape for a failure that is not in it (a proxy's, say).
+
+    The library fails over `{"error": "text"}` (AttributeError), and loses the headers of a page of HTML (16.1.0).
+    """
+    if status < HTTPStatus.MULTIPLE_CHOICES:
+        return content
+    try:
+        told = json.loads(content)
+    except (ValueError, RecursionError):
+        told = None
+    in_shape = isinstance(told, dict) and isinstance(told.get("error"), dict)
+    return content if in_shape else b'{"error": {}}'
+
+
+def _content(response: requests.Response, until: float) -> bytes:
+    """The body; TimeoutError where it drips past `until` (monotonic)."""
+    parts: list[bytes] = []
+    while piece := response.raw.read1(_CHUNK, decode_content=True):
+        if time.monotonic() > until:
+            raise TimeoutError
+        parts.append(piece)
+    return b"".join(parts)

@@ -1,0 +1,308 @@
+"""Stripe's webhooks: is a body Stripe's, and where does it tell us to look. Pure, and without the stripe library.
+
+Never trusts a payload for more than where to look (design: look, compare, act).
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+from connectors.jsonsafe import loads
+from connectors.stripe.purchase import id_of, moment, part, subscription_of, text
+from hub.domain import Envelope, Event, Ref
+from hub.errors import UnreadableError, VerificationError
+
+HEADER = "stripe-signature"
+TOLERANCE_PAST_S = 300
+TOLERANCE_FUTURE_S = 60
+_LONGEST_HEADER = 4_096
+
+# docs.stripe.com/api/events/types; what each tells: commerce reference §1.6 (read 2026-09, stripe 16.1.0).
+EVENTS = {
+    "checkout.session.completed": "purchase.completed",
+    "checkout.session.async_payment_succeeded": "purchase.paid",
+    "checkout.session.async_payment_failed": "purchase.payment_failed",
+    "customer.created": "purchase.customer_created",
+    "customer.updated": "purchase.customer_changed",
+    "customer.deleted": "purchase.customer_deleted",
+    "customer.subscription.created": "purchase.started",
+    "customer.subscription.updated": "purchase.changed",
+    "customer.subscription.deleted": "purchase.ended",
+    "customer.subscription.paused": "purchase.paused",
+    "customer.subscription.resumed": "purchase.resumed",
+    "customer.subscription.trial_will_end": "purchase.trial_ending",
+    "customer.subscription.pending_update_applied": "purchase.changed",
+    "customer.subscription.pending_update_expired": "purchase.change_lapsed",
+    "invoice.paid": "purchase.paid",
+    "invoice.payment_failed": "purchase.payment_failed",
+    "invoice.payment_action_required": "purchase.payment_action_required",
+    "invoice.finalization_failed": "purchase.invoicing_failed",
+    "invoice.overdue": "purchase.payment_overdue",
+    "invoice.voided": "purchase.invoice_voided",
+    "invoice.marked_uncollectible": "purchase.invoice_written_off",
+}
+
+_REFUND = "refunds, credit notes and disputes are not read yet"
+_UNPAID = "an invoice changes nothing before it is paid or given up"
+
+# Known and not wanted: single types, then whole families (what stands before the first or the last dot).
+# Together with EVENTS these are all 275 types that stripe 16.1.0 names in _event.py.
+IGNORED = {
+    "charge.refunded": _REFUND,
+    "checkout.session.expired": "no sale came of it",
+    "invoice.created": _UNPAID,
+    "invoice.deleted": "only drafts are deleted",
+    "invoice.finalized": _UNPAID,
+    "invoice.overpaid": "more than paid is paid: invoice.paid tells it",
+    "invoice.payment_succeeded": "invoice.paid tells the same, and out-of-band payments too",
+    "invoice.payment_attempt_required": _UNPAID,
+    "invoice.sent": _UNPAID,
+    "invoice.upcoming": "a notice of an invoice that does not exist yet",
+    "invoice.updated": _UNPAID,
+    "invoice.will_be_due": "a notice of a due date",
+}
+_OTHER = "of a Stripe product that sells no licenses"
+_MONEY = "money movements are told by the invoice"
+_METHOD = "a means of payment changes no license"
+IGNORED_FAMILIES = {
+    **dict.fromkeys(
+        (
+            *("application_fee", "apps", "capability", "climate", "file", "financial_connections", "identity"),
+            *("issuing_authorization", "issuing_card", "issuing_cardholder", "issuing_dispute", "issuing_token"),
+            *("issuing_personalization_design", "issuing_transaction", "person", "reporting", "reserve", "sigma"),
+            *("terminal", "three_d_secure", "topup", "transfer", "treasury"),
+        ),
+        _OTHER,
+    ),
+    "account": "about the seller's own account",
+    "balance": _MONEY,
+    "balance_settings": _MONEY,
+    "billing": "alerts, credits and meters change no license",
+    "billing_portal": "the portal's own settings",
+    "cash_balance": _MONEY,
+    "charge": _MONEY,
+    "charge.dispute": _REFUND,
+    "charge.refund": _REFUND,
+    "coupon": "a discount changes no license",
+    "credit_note": _REFUND,
+    "customer.discount": "a discount changes no license",
+    "customer.source": _METHOD,
+    "customer.tax_id": "tax settings change no license",
+    "customer_cash_balance_transaction": _MONEY,
+    "entitlements": "Stripe's own feature lists are not read",
+    "invoice_payment": "one of several payments: invoice.paid tells the last",
+    "invoiceitem": "an item changes nothing before its invoice is paid",
+    "mandate": _METHOD,
+    "payment_intent": _MONEY,
+    "payment_link": "an offer, no sale",
+    "payment_method": _METHOD,
+    "payout": _MONEY,
+    "plan": "catalog edits: prices are read with each subscription",
+    "price": "catalog edits: prices are read with each subscription",
+    "product": "catalog edits: products are read with each subscription",
+    "promotion_code": "a discount changes no license",
+    "quote": "an offer: its subscription tells the sale",
+    "radar": _REFUND,
+    "refund": _REFUND,
+    "review": _REFUND,
+    "setup_intent": _METHOD,
+    "source": _METHOD,
+    "subscription_schedule": "a plan: the subscription tells when it comes true",
+    "tax": "tax settings change no license",
+    "tax_rate": "tax settings change no license",
+    "test_helpers": "test clocks of the sandbox",
+}
+
+_NAMESPACE = uuid5(NAMESPACE_URL, "urn:licensing-hub:event:stripe")
+_DIGITS = re.compile(r"[0-9]{1,12}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_WORD = re.compile(r"[!-~]{1,255}")
+
+
+class StripeWebhooks:
+    """Webhooks of one connection; a `Webhooks` (hub/ports.py)."""
+
+    def __init__(
+        self, source: str, secrets: Sequence[str], *, livemode: bool = True, account: str | None = None
+    ) -> None:
+        self._source, self._livemode, self._account = source, livemode, account
+        # The key is the whole text, whsec_ included, not base64 (stripe 16.1.0 _webhook.py).
+        self._keys = tuple(secret.encode() for secret in secrets)
+
+    def verify(self, body: bytes, headers: Mapping[str, str], now: float) -> None:
+        """Raises VerificationError unless one of our secrets signed `body` within the last 300 s (60 s ahead)."""
+        verify(body, headers.get(HEADER), self._keys, now)
+
+    def normalise(self, body: bytes, headers: Mapping[str, str]) -> Sequence[Envelope]:  # noqa: ARG002 (the port's)
+        """The one event in `body`; UnreadableError where it can't be read. Repeatable: the same ids each time."""
+        return (envelope_of(self._source, loads(body)),)
+
+    def same(self, one: bytes, other: bytes) -> bool:
+        """Whether both bodies tell the same; `pending_webhooks` and the like differ between deliveries."""
+        if one == other:
+            return True
+        try:
+            first, second = loads(one), loads(other)
+        except UnreadableError:
+            return False
+        return all(first.get(key) == second.get(key) for key in ("type", "created", "data"))
+
+    def refused(self, envelope: Envelope) -> str | None:
+        """Why an authentic event is not for this connection; None where it is.
+
+        With `account` set only events that carry it are for us: one without is of the platform itself.
+        """
+        if envelope.livemode is not self._livemode:
+            return f"livemode is {envelope.livemode}, this connection's is {self._livemode}"
+        if envelope.account != self._account:
+            return f"of account {envelope.account or '(own)'}, this connection's is {self._account or '(own)'}"
+        return None
+
+
+def verify(body: bytes, header: str | None, keys: Sequence[bytes], now: float) -> None:
+    """Raises VerificationError unless `header` proves `body` Stripe's; `now` in epoch seconds.
+
+    Signature first, then time, so that old but authentic is told apart from forged. Every key is tried with
+    every v1, found or not: a wrong secret takes as long as a right one.
+    """
+    sent_at, signatures = _parsed(header)
+    signed = sent_at.encode() + b"." + body
+    proven = False
+    for key in keys:
+        expected = hmac.digest(key, signed, "sha256").hex()
+        for signature in signatures:
+            proven |= hmac.compare_digest(expected, signature)
+    if not proven:
+        raise VerificationError("wrong signature")
+    _check_time(int(sent_at), now)
+
+
+def _check_time(sent_at: int, now: float) -> None:
+    if now - sent_at > TOLERANCE_PAST_S:
+        raise VerificationError("signature too old")
+    if sent_at - now > TOLERANCE_FUTURE_S:
+        raise VerificationError("signature from the future")
+
+
+def _parsed(header: str | None) -> tuple[str, list[str]]:
+    """The time (as written) and the v1 signatures of `t=..,v1=..[,v1=..][,v0=..]`; other schemes don't count."""
+    if not header:
+        raise VerificationError("no signature")
+    pairs = [piece.partition("=")[::2] for piece in header.split(",")] if len(header) <= _LONGEST_HEADER else []
+    times = [value for key, value in pairs if key == "t"]
+    signatures = [value for key, value in pairs if key == "v1"]
+    if len(times) > 1:
+        raise VerificationError("doubled signature header")
+    if not times or not signatures or not all(value for _, value in pairs):
+        raise VerificationError("malformed signature")
+    if not _DIGITS.fullmatch(times[0]) or not all(_DIGEST.fullmatch(value) for value in signatures):
+        raise VerificationError("malformed signature")
+    return times[0], signatures
+
+
+def envelope_of(source: str, event: Mapping[str, Any]) -> Envelope:
+    """What a parsed event tells; UnreadableError where it lacks a usable id, type or time."""
+    if event.get("object") == "v2.core.event":
+        return _thin(event)
+    external_id, type_ = _word(event, "id"), _word(event, "type")
+    occurred_at = moment(event, "created")
+    if occurred_at is None:
+        raise UnreadableError("an event without its time")
+    where = _where(source, type_, event)
+    found = isinstance(where, Ref)
+    facts = (_event(source, external_id, type_, where, occurred_at),) if isinstance(where, Ref) else ()
+    return Envelope(
+        external_id=external_id,
+        type=type_,
+        occurred_at=occurred_at,
+        subject=where if isinstance(where, Ref) else None,
+        events=facts,
+        livemode=_livemode(event),
+        account=text(event, "account"),
+        ignored_because=None if found else str(where),
+    )
+
+
+def _thin(event: Mapping[str, Any]) -> Envelope:
+    """A thin event (v2.core.event; `created` is ISO text, `context` its account): kept, not read yet."""
+    return Envelope(
+        external_id=_word(event, "id"),
+        type=_word(event, "type"),
+        occurred_at=_iso(event.get("created")),
+        livemode=_livemode(event),
+        account=text(event, "context"),
+        ignored_because="thin events are not read yet",
+    )
+
+
+def _event(source: str, external_id: str, type_: str, subject: Ref, occurred_at: datetime) -> Event:
+    id_ = uuid5(_NAMESPACE, f"{source}/{external_id}/0")
+    return Event(id=str(id_), type=EVENTS[type_], subject=subject, occurred_at=occurred_at)
+
+
+def _where(source: str, type_: str, event: Mapping[str, Any]) -> Ref | str:
+    """The subject, or why there is none."""
+    if type_ not in EVENTS:
+        return _ignored_because(type_)
+    carried = part(part(event, "data"), "object")
+    match type_.rpartition(".")[0]:
+        case "customer.subscription":
+            return Ref(source=source, kind="subscription", id=_word(carried, "id"))
+        case "customer":
+            return Ref(source=source, kind="customer", id=_word(carried, "id"))
+        case "invoice":
+            return _of_subscription(source, subscription_of(carried), "an invoice of no subscription")
+        case _:
+            return _checkout(source, carried)
+
+
+def _ignored_because(type_: str) -> str:
+    families = (type_.rpartition(".")[0], type_.partition(".")[0])
+    known = (IGNORED.get(type_), *(IGNORED_FAMILIES.get(family) for family in families))
+    return next((reason for reason in known if reason), "unknown type")
+
+
+def _checkout(source: str, session: Mapping[str, Any]) -> Ref | str:
+    match session.get("mode"):
+        case "subscription":
+            return _of_subscription(source, id_of(session, "subscription"), "the session made no subscription")
+        case "payment":
+            return Ref(source=source, kind="checkout", id=_word(session, "id"))
+        case "setup":
+            return "the session only saved a means of payment"
+        case _:
+            return "a session of an unknown mode"
+
+
+def _of_subscription(source: str, id_: str | None, otherwise: str) -> Ref | str:
+    if id_ is None:
+        return otherwise
+    return Ref(source=source, kind="subscription", id=_word({"subscription": id_}, "subscription"))
+
+
+def _word(holder: Mapping[str, Any], name: str) -> str:
+    """An id or type: printable ASCII, so that every store takes it as it stands."""
+    value = holder.get(name)
+    if not isinstance(value, str) or not _WORD.fullmatch(value):
+        raise UnreadableError(f"{name} is no usable word")
+    return value
+
+
+def _livemode(event: Mapping[str, Any]) -> bool | None:
+    value = event.get("livemode")
+    return value if isinstance(value, bool) else None
+
+
+def _iso(value: object) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    if found is None or found.tzinfo is None:
+        return None
+    return found.astimezone(UTC)

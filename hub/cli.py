@@ -1,0 +1,364 @@
+"""The `hub` command. Every command takes --json; every error is a sentence that says how to mend it.
+
+Exit codes: 0 done · 1 done, and something needs attention · 2 wrong usage · 3 configuration · 4 not found ·
+5 not available now (database, vendor).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from functools import wraps
+from importlib import resources
+from pathlib import Path
+from typing import Any, NoReturn, ParamSpec, TypeVar
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from hub import __version__
+from hub.errors import ConfigurationError, HubError, PermanentError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+NEEDS_ATTENTION, CONFIGURATION, NOT_FOUND, NOT_AVAILABLE = 1, 3, 4, 5
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def _errors_as_sentences(command: Callable[P, T]) -> Callable[P, T]:
+    @wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return command(*args, **kwargs)
+        except ConfigurationError as error:
+            _fail(CONFIGURATION, str(error))
+        except PermanentError as error:
+            _fail(NEEDS_ATTENTION, f"{error}" + (f" — {error.hint}" if error.hint else ""))
+        except HubError as error:
+            _fail(NOT_AVAILABLE, str(error))
+
+    return wrapped
+
+
+def _fail(code: int, message: str) -> NoReturn:
+    if click.get_current_context().params.get("as_json"):
+        click.echo(json.dumps({"error": message, "exit_code": code}))
+    else:
+        err.print(f"[red bold]hub:[/] {_plain(message)}")
+    sys.exit(code)
+
+
+def _plain(text: str) -> str:
+    from rich.markup import escape  # noqa: PLC0415
+
+    return escape(text)
+
+
+def _command(group: click.Group, name: str | None = None) -> Callable[[Callable[..., None]], click.Command]:
+    """A command with --json and --config, whose errors are sentences."""
+
+    def make(function: Callable[..., None]) -> click.Command:
+        decorated = click.option("--json", "as_json", is_flag=True, help="Print JSON.")(_errors_as_sentences(function))
+        return group.command(name or function.__name__)(decorated)
+
+    return make
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="hub")
+@click.option("--config", type=click.Path(dir_okay=False), help="hub.toml to use (default: $HUB_CONFIG or ./hub.toml).")
+def main(config: str | None) -> None:
+    """The licensing hub: sales become licenses, and every license can say why."""
+    if config:
+        os.environ["HUB_CONFIG"] = config
+
+
+def _hub(**options: Any) -> Any:  # noqa: ANN401  (wiring.Hub, imported late: `hub init` needs none of it)
+    from hub import settings, wiring  # noqa: PLC0415
+
+    return wiring.build(settings.load(), **options)
+
+
+# -- setting up
+
+
+@_command(main)
+@click.option("--folder", default=".", type=click.Path(file_okay=False, path_type=Path), show_default=True)
+def init(folder: Path, as_json: bool) -> None:  # noqa: FBT001
+    """Write hub.toml and the hub's secret."""
+    target, secret = folder / "hub.toml", folder / "hub.secret"
+    if target.exists():
+        raise ConfigurationError("there is one already", where=str(target), mend="edit it, or remove it first")
+    folder.mkdir(parents=True, exist_ok=True)
+    if not secret.exists():
+        fd = os.open(secret, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(fd, "w") as file:
+            file.write(secrets.token_urlsafe(48) + "\n")
+    target.write_text(resources.files("hub").joinpath("hub.toml.template").read_text(encoding="utf-8"))
+    if as_json:
+        click.echo(json.dumps({"config": str(target), "secret": str(secret)}))
+        return
+    out.print(f"Wrote {target} and {secret}. Fill in the two connections, then run: hub check")
+
+
+@main.group()
+def db() -> None:
+    """The record's tables."""
+
+
+@_command(db)
+def upgrade(as_json: bool) -> None:  # noqa: FBT001
+    """Bring the record to this hub's version."""
+    from hub.store.migrate import upgrade as run  # noqa: PLC0415
+
+    version = run(_hub().store)
+    _tell(as_json, {"version": version}, f"The record is at version {version}.")
+
+
+@_command(db)
+def version(as_json: bool) -> None:  # noqa: FBT001
+    """Say which version the record has, and which one this hub needs."""
+    from hub.store.migrate import HEAD, current  # noqa: PLC0415
+
+    has = current(_hub().store)
+    _tell(as_json, {"has": has, "needs": HEAD}, f"The record has version {has or 'none'}, this hub needs {HEAD}.")
+    if has != HEAD:
+        sys.exit(NEEDS_ATTENTION)
+
+
+@main.group()
+def users() -> None:
+    """Who may log in to the console."""
+
+
+@_command(users)
+@click.argument("name")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+def add(name: str, password_stdin: bool, as_json: bool) -> None:  # noqa: FBT001
+    """Add a user; the password is asked for."""
+    from hub import users as accounts  # noqa: PLC0415
+
+    password = sys.stdin.readline().rstrip("\n") if password_stdin else _ask_password()
+    accounts.add_user(_hub().store, name, password)
+    _tell(as_json, {"added": name}, f"{name} may log in now.")
+
+
+@_command(users)
+@click.argument("name")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+def password(name: str, password_stdin: bool, as_json: bool) -> None:  # noqa: FBT001
+    """Set another password; ends the user's sessions."""
+    from hub import users as accounts  # noqa: PLC0415
+
+    new = sys.stdin.readline().rstrip("\n") if password_stdin else _ask_password()
+    accounts.set_password(_hub().store, name, new)
+    _tell(as_json, {"changed": name}, f"{name} has a new password.")
+
+
+@_command(users)
+@click.argument("name")
+def disable(name: str, as_json: bool) -> None:  # noqa: FBT001
+    """Let a user log in no more."""
+    from hub import users as accounts  # noqa: PLC0415
+
+    accounts.disable_user(_hub().store, name)
+    _tell(as_json, {"disabled": name}, f"{name} may not log in any more.")
+
+
+@_command(users, "list")
+def list_(as_json: bool) -> None:  # noqa: FBT001
+    """List the users."""
+    from hub import users as accounts  # noqa: PLC0415
+
+    found = [one.name for one in accounts.list_users(_hub().store)]
+    _tell(as_json, {"users": found}, "\n".join(found) or "No users yet: hub users add NAME")
+
+
+def _ask_password() -> str:
+    return str(click.prompt("Password (12 characters or more)", hide_input=True, confirmation_prompt=True))
+
+
+# -- processes
+
+
+@_command(main)
+@click.option("--observe", is_flag=True, help="Real keys, reads only: list what the hub would do, and end.")
+def up(observe: bool, as_json: bool) -> None:  # noqa: FBT001
+    """Run everything: embedded Redis, receiver and console, worker, clock."""
+    from hub import observing, runtime, wiring  # noqa: PLC0415
+    from hub.log import configure  # noqa: PLC0415
+    from hub.store.migrate import upgrade as run  # noqa: PLC0415
+
+    if observe:
+        rows = observing.observe()
+        _tell_rows(as_json, rows, ("subject", "would do"), "The hub would change nothing.")
+        return
+    configure("up")
+    hub = _hub()
+    run(hub.store)
+    wiring.start(hub)
+    processes = runtime.hub_processes(hub)
+    if not as_json:
+        host, port = hub.settings.hub.host, hub.settings.hub.port
+        out.print(f"Console: [bold]http://{host}:{port}/[/]  (Ctrl-C ends it)")
+    hub.store.close()
+    runtime.supervise(processes)
+
+
+@_command(main)
+def web(as_json: bool) -> None:  # noqa: ARG001, FBT001
+    """Run the receiver and the console."""
+    from hub import serve, wiring  # noqa: PLC0415
+
+    hub = _hub()
+    wiring.start(hub)
+    hub.store.close()
+    serve.serve(hub.settings)
+
+
+@_command(main)
+@click.argument("kind", default="looks")
+def worker(kind: str, as_json: bool) -> None:  # noqa: ARG001, FBT001
+    """Run a worker (on RQ; without Redis it looks for work each second)."""
+    from hub import jobs, runtime, wiring  # noqa: PLC0415
+    from hub.log import configure  # noqa: PLC0415
+
+    configure("worker")
+    hub = jobs.the_hub()
+    wiring.start(hub)
+    hub.store.close()
+    runtime.work(hub, kind)
+
+
+@_command(main)
+def clock(as_json: bool) -> None:  # noqa: ARG001, FBT001
+    """Run the clock: ticks and sweeps."""
+    from hub import runtime, wiring  # noqa: PLC0415
+    from hub.log import configure  # noqa: PLC0415
+
+    configure("clock")
+    hub = _hub()
+    wiring.start(hub)
+    runtime.tick_for_ever(hub)
+
+
+@main.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+def sandbox(words: Sequence[str]) -> None:
+    """Run emulated vendors on this machine, in a process of their own (`hub sandbox --help`)."""
+    os.execv(sys.executable, [sys.executable, "-m", "sandbox", *words])  # noqa: S606  (our own module)
+
+
+# -- questions
+
+
+@_command(main)
+def check(as_json: bool) -> None:  # noqa: FBT001
+    """Test configuration, credentials, versions and catalog coverage; say how to mend each finding."""
+    from hub import checking  # noqa: PLC0415
+
+    findings = checking.check(_hub())
+    rows = [(one.level, one.about, one.problem, one.mend) for one in findings]
+    if as_json:
+        names = ("level", "about", "problem", "mend")
+        click.echo(json.dumps([dict(zip(names, row, strict=True)) for row in rows]))
+    else:
+        _table(("", "About", "Finding", "Mend"), [(_mark(level), *rest) for level, *rest in rows])
+    if any(one.level == "error" for one in findings):
+        sys.exit(NEEDS_ATTENTION)
+
+
+@_command(main)
+@click.argument("subject")
+@click.option("--dry-run", is_flag=True, help="Say what a look would do; change nothing.")
+def look(subject: str, dry_run: bool, as_json: bool) -> None:  # noqa: FBT001
+    """Look at SUBJECT now (stripe/subscription/sub_1, or just sub_1). Revives a dead one."""
+    from hub import asking  # noqa: PLC0415
+
+    hub = _hub(observe=dry_run)
+    told = asking.look(hub, subject)
+    if told is None:
+        _fail(NOT_FOUND, f"no subject is called {subject!r}; give its whole name: connection/kind/id")
+    _tell(as_json, told, f"{told['subject']}: {told['result']} — {told['reason']}")
+    if told["result"] in {"failed", "refused", "parked", "held"}:
+        sys.exit(NEEDS_ATTENTION)
+
+
+@_command(main)
+@click.argument("entitlement")
+def why(entitlement: str, as_json: bool) -> None:  # noqa: FBT001
+    """Say for every field of ENTITLEMENT why it is so (an id, order reference, activation code or subject)."""
+    from hub import explain  # noqa: PLC0415
+    from hub.explain_text import print_explanation  # noqa: PLC0415
+
+    found = explain.why(_hub().store, entitlement)
+    if found is None:
+        _fail(NOT_FOUND, f"no entitlement is known as {entitlement!r}; the console's Entitlements page lists all")
+    if as_json:
+        click.echo(json.dumps(explain.as_json(found)))
+        return
+    print_explanation(out, found)
+
+
+@_command(main)
+@click.argument("subject", required=False)
+@click.option("--all", "all_", is_flag=True, help="Approve everything that waits.")
+def approve(subject: str | None, all_: bool, as_json: bool) -> None:  # noqa: FBT001
+    """Let what the guard holds back go; without SUBJECT, list what waits."""
+    from hub import asking  # noqa: PLC0415
+
+    hub = _hub()
+    waiting = asking.waiting_for_approval(hub.store)
+    if subject is None and not all_:
+        _tell_rows(as_json, waiting, ("subject", "acts"), "Nothing waits for approval.")
+        return
+    wanted = [row["subject"] for row in waiting] if all_ else asking.subjects_called(hub.store, subject or "")
+    approved = asking.approve(hub, wanted, _who())
+    if not approved and not all_:
+        _fail(NOT_FOUND, f"nothing of {subject!r} waits for approval; `hub approve` lists what does")
+    _tell(as_json, {"approved": approved}, "\n".join(f"approved: {one}" for one in approved) or "Nothing waited.")
+
+
+def _who() -> str:
+    return os.environ.get("SUDO_USER") or os.environ.get("USER") or f"uid {os.getuid()}"
+
+
+# -- telling
+
+
+def _tell(as_json: bool, data: dict[str, Any], text: str) -> None:  # noqa: FBT001
+    if as_json:
+        click.echo(json.dumps(data))
+    else:
+        out.print(_plain(text))
+
+
+def _tell_rows(as_json: bool, rows: Sequence[dict[str, Any]], names: Sequence[str], none: str) -> None:  # noqa: FBT001
+    if as_json:
+        click.echo(json.dumps(list(rows)))
+    elif rows:
+        _table([name.capitalize() for name in names], [[str(row[name]) for name in names] for row in rows])
+    else:
+        out.print(none)
+
+
+def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    table = Table(box=None, header_style="dim", pad_edge=False)
+    for name in names:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    out.print(table)
+
+
+def _mark(level: str) -> str:
+    return {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "error": "[red]error[/]"}.get(level, level)
+
+
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `hub why … | head` ends quietly

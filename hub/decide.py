@@ -1,0 +1,162 @@
+"""Wanted against held: the actions that make the difference vanish. Pure; knows nothing commercial.
+
+Absolute values at the vendor's precision (whole seconds), so that deciding again after acting gives ().
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from hub.domain import (
+    Action,
+    ChangeOffering,
+    Disable,
+    Enable,
+    Entitlement,
+    ExtendGroup,
+    License,
+    Offering,
+    SetTerms,
+)
+from hub.policy import expiry_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """A wanted license and the entitlement that is to carry it; `to` is set where its offering must change."""
+
+    wanted: License
+    held: Entitlement
+    to: Offering | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """pairs: what stays; missing: what must be made first; surplus: what nothing pays for any more."""
+
+    pairs: tuple[Pair, ...] = ()
+    missing: tuple[License, ...] = ()
+    surplus: tuple[Entitlement, ...] = ()
+
+
+def pair(wanted: Sequence[License], held: Sequence[Entitlement], offerings: Mapping[str, Offering]) -> Plan:
+    """Same offering first; then a surplus entitlement that shares a line with a missing license of its product.
+
+    A license that is not enabled is never made: nothing needs to exist to be off.
+    """
+    rest = {one.id: one for one in sorted(held, key=_keep_first)}
+    pairs, missing = [], []
+    for license_ in wanted:
+        same = next((one for one in rest.values() if one.offering == license_.offering), None)
+        if same:
+            pairs.append(Pair(wanted=license_, held=rest.pop(same.id)))
+        else:
+            missing.append(license_)
+    still = []
+    for license_ in missing:
+        to = offerings.get(license_.offering)
+        old = next((one for one in rest.values() if _carries_on(one, license_, to)), None)
+        if old:
+            pairs.append(Pair(wanted=license_, held=rest.pop(old.id), to=to))
+        elif license_.enabled:
+            still.append(license_)
+    return Plan(pairs=tuple(pairs), missing=tuple(still), surplus=tuple(rest.values()))
+
+
+def decide(plan: Plan) -> tuple[Action, ...]:
+    """The actions for a plan. Missing licenses come alone: what was made is read before its terms are set."""
+    if plan.missing and (group := next(iter(_groups(plan)), None)):
+        anchor = plan.missing[0]
+        skus = tuple(license_.offering for license_ in plan.missing)
+        return (ExtendGroup(group_id=group, order_ref=anchor.order_ref, skus=skus),)
+    acts: list[Action] = []
+    for one in plan.pairs:
+        acts.extend(_make_so(one))
+    acts.extend(Disable(entitlement_id=one.id) for one in plan.surplus if one.enabled and not one.frozen)
+    return tuple(acts)
+
+
+def shrinks(action: Action, held: Mapping[str, Entitlement]) -> bool:
+    """Whether the guard counts it: a disable, or fewer seats than now."""
+    match action:
+        case Disable():
+            return True
+        case SetTerms(entitlement_id=id_, seats=seats) if seats is not None:
+            return seats < held[id_].seats
+    return False
+
+
+def after(action: Action, held: Entitlement) -> Entitlement:
+    """The entitlement as it stands once `action` is done."""
+    values = {name: getattr(held, name) for name in Entitlement.__dataclass_fields__}
+    match action:
+        case SetTerms(expires_at=expires_at, seats=seats, overdraft=overdraft):
+            new = {"expires_at": expires_at, "seats": seats, "overdraft": overdraft}
+            values.update({name: value for name, value in new.items() if value is not None})
+        case ChangeOffering(offering_id=offering_id, sku=sku):
+            values.update(offering_id=offering_id, offering=sku)
+        case Enable():
+            values.update(enabled=True)
+        case Disable():
+            values.update(enabled=False)
+    return Entitlement(**values)
+
+
+def whole_seconds(moment: datetime | None) -> datetime | None:
+    """`moment` at the precision that Zentitle2 keeps."""
+    return moment.replace(microsecond=0) if moment else None
+
+
+def _make_so(one: Pair) -> list[Action]:
+    held, wanted = one.held, one.wanted
+    if held.frozen:
+        return []
+    acts: list[Action] = []
+    if held.enabled and not wanted.enabled:
+        acts.append(Disable(entitlement_id=held.id))
+    if one.to is not None:
+        acts.append(
+            ChangeOffering(entitlement_id=held.id, offering_id=one.to.id, sku=one.to.sku, force=_below_use(one))
+        )
+    if terms := _terms(one):
+        acts.append(terms)
+    if wanted.enabled and not held.enabled:
+        acts.append(Enable(entitlement_id=held.id))
+    return acts
+
+
+def _terms(one: Pair) -> SetTerms | None:
+    """What differs; after a change of offering everything is set again, for that restarts the term."""
+    wanted, held, again = one.wanted, one.held, one.to is not None
+    expires = whole_seconds(expiry_of(wanted, held))
+    seats = wanted.seats if again or wanted.seats != held.seats else None
+    overdraft = wanted.overdraft if again or wanted.overdraft != held.overdraft else None
+    expires = expires if again or expires != whole_seconds(held.expires_at) else None
+    if seats is None and overdraft is None and expires is None:
+        return None
+    return SetTerms(
+        entitlement_id=held.id,
+        expires_at=expires,
+        seats=seats,
+        overdraft=overdraft,
+        force=seats is not None and seats < held.seats_used,
+    )
+
+
+def _below_use(one: Pair) -> bool:
+    return one.held.seats_used > (one.wanted.seats or 1)
+
+
+def _carries_on(old: Entitlement, license_: License, to: Offering | None) -> bool:
+    return to is not None and old.product_id == to.product_id and not set(old.lines).isdisjoint(license_.lines)
+
+
+def _groups(plan: Plan) -> list[str]:
+    return [one.held.group_id for one in plan.pairs] + [one.group_id for one in plan.surplus]
+
+
+def _keep_first(one: Entitlement) -> tuple[bool, bool, str, str]:
+    """Of doubled entitlements the one in use is kept, else the one that is on, else the oldest."""
+    return (one.seats_used == 0, not one.enabled, str(one.created_at or ""), one.id)

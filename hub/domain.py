@@ -1,0 +1,277 @@
+"""The values that everything else speaks in. Imports nothing of ours.
+
+All are frozen; ids are opaque strings; datetimes are aware and in UTC; nothing here knows a vendor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import TypeAlias
+
+Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Ref:
+    """What an event is about: `stripe/subscription/sub_1`. `source` is the connection's name."""
+
+    source: str
+    kind: str
+    id: str
+
+    def __str__(self) -> str:
+        return f"{self.source}/{self.kind}/{self.id}"
+
+    @classmethod
+    def parse(cls, text: str) -> Ref:
+        """The Ref that `text` spells; ValueError where it has not three parts."""
+        source, kind, id_ = text.split("/", 2)
+        return cls(source=source, kind=kind, id=id_)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """A fact that a vendor reported, normalized. `type` is `noun.past_participle`."""
+
+    id: str
+    type: str
+    subject: Ref
+    occurred_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """One vendor event as it came in. `events` is empty for a type that is known and ignored.
+
+    `subject` says where to look; None where nothing is to be looked at. `type` is the vendor's own word.
+    """
+
+    external_id: str
+    type: str
+    occurred_at: datetime | None
+    subject: Ref | None = None
+    events: tuple[Event, ...] = ()
+    livemode: bool | None = None
+    account: str | None = None
+    ignored_because: str | None = None
+
+
+class Standing(StrEnum):
+    """How a purchase stands with its seller."""
+
+    PENDING = "pending"  # nothing granted yet
+    CURRENT = "current"  # active, trialing
+    OVERDUE = "overdue"  # a payment failed, access goes on
+    SUSPENDED = "suspended"  # unpaid, or paused: service stops
+    ENDED = "ended"  # over
+    UNKNOWN = "unknown"  # the vendor said a word that we do not know: a person must look
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Customer:
+    """Who bought. `customer_ref` is what the seller calls it (a CRM account id, say); `name` may be None."""
+
+    id: str
+    customer_ref: str | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One line of a purchase, as the vendor states it; what it means commercially is for `policy.py` to say.
+
+    keys         what a catalog row may name, most telling first (price id, lookup key, product id ...)
+    sku          the vendor's own convention for the offering's SKU, used where no catalog row matches
+    quantity     None where it is no count of seats (a metered price)
+    paid_until   end of the last period that is known to be paid (or of the trial); None where none is
+    period_start, period_end   the current period, paid or not
+    invoiced     True where invoices were seen but none that paid this line
+    because      one sentence: how paid_until was found
+    """
+
+    id: str
+    keys: tuple[str, ...] = ()
+    sku: str | None = None
+    quantity: int | None = 1
+    paid_until: datetime | None = None
+    period_start: datetime | None = None
+    period_end: datetime | None = None
+    invoiced: bool = False
+    because: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Purchase:
+    """The commercial truth of one subscription, order or opportunity, vendor-neutral."""
+
+    ref: Ref
+    customer: Customer
+    lines: tuple[Line, ...]
+    standing: Standing
+    status: str = ""  # the vendor's own word, for people
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """Why a field is wanted so: the policy rule's name, a sentence, and the purchase lines it came from."""
+
+    rule: str
+    because: str
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class License:
+    """What ought to exist: one per offering in a purchase.
+
+    seats None: the offering's own number stands. expires_at is paid_until plus the policy's grace; an
+    entitlement with a grace period of its own takes paid_until instead (see policy.expiry_of).
+    """
+
+    order_ref: str
+    offering: str
+    seats: int | None
+    overdraft: int | None
+    paid_until: datetime | None
+    expires_at: datetime | None
+    enabled: bool
+    lines: tuple[str, ...]
+    reasons: Mapping[str, Reason] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offering:
+    """Something Zentitle2 can license: `sku` is what the catalog names."""
+
+    id: str
+    sku: str
+    product_id: str
+    perpetual: bool = False
+    starts_at_creation: bool = True
+    seats: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entitlement:
+    """What Zentitle2 holds. seats excludes overdraft, seats_used includes it; `offering` is the SKU.
+
+    own_grace: the entitlement has a grace period of its own. frozen: it may not be written to now
+    (exported, or its customer is disabled), with the vendor's word in `status`.
+    """
+
+    id: str
+    group_id: str
+    order_ref: str
+    offering: str
+    offering_id: str
+    product_id: str
+    seats: int
+    seats_used: int
+    overdraft: int | None
+    expires_at: datetime | None
+    enabled: bool
+    status: str
+    own_grace: bool = False
+    perpetual: bool = False
+    frozen: bool = False
+    created_at: datetime | None = None
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What a customer holds under one order reference. More than one group: a create was doubled."""
+
+    groups: tuple[str, ...] = ()
+    entitlements: tuple[Entitlement, ...] = ()
+
+
+# Actions: absolute values only. Each says what is to be true, never how much to add.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateCustomer:
+    """A customer with this account reference exists."""
+
+    account_ref: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateGroup:
+    """A group with this order reference exists, with one entitlement per SKU."""
+
+    customer_id: str
+    order_ref: str
+    skus: tuple[str, ...]
+    activation_code: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtendGroup:
+    """The group has entitlements for these SKUs too."""
+
+    group_id: str
+    order_ref: str
+    skus: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeOffering:
+    """The entitlement is of this offering. Restarts the term, so SetTerms must follow."""
+
+    entitlement_id: str
+    offering_id: str
+    sku: str
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetTerms:
+    """The entitlement has these values; None leaves one as it is. `force`: also below the seats in use."""
+
+    entitlement_id: str
+    expires_at: datetime | None = None
+    seats: int | None = None
+    overdraft: int | None = None
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enable:
+    """The entitlement is on."""
+
+    entitlement_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disable:
+    """The entitlement is off. Never deleted: it can be enabled again."""
+
+    entitlement_id: str
+
+
+Create: TypeAlias = CreateCustomer | CreateGroup | ExtendGroup
+Change: TypeAlias = ChangeOffering | SetTerms | Enable | Disable
+Action: TypeAlias = Create | Change
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request to a vendor as it was made, for people who ask why. No headers, so no secrets."""
+
+    method: str
+    path: str
+    body: Json = None
+    status: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """The answer to an action: ids that it made (customer or group first, then entitlements), and the call."""
+
+    ids: tuple[str, ...]
+    call: Call

@@ -1,0 +1,207 @@
+"""Works due subjects in batches: lease, look in a pool of threads, end the looks together.
+
+Suspects (their last worker died) run first and alone, each in a child process that does nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from queue import Empty, SimpleQueue
+
+import structlog
+
+from hub import limits, lifecycle
+from hub.bell import Bell
+from hub.domain import Ref
+from hub.errors import HubError, Unavailable
+from hub.failpoint import failpoint
+from hub.leases import LeaseBook
+from hub.lifecycle import CRASHES, after_look, crashed_too_often
+from hub.reconcile import Shop, reconcile
+from hub.store import subjects
+from hub.store.subjects import Ended, Leased
+
+log = structlog.get_logger()
+BATCH = 64
+LINGER_S = 1.5  # what is due so soon is waited for: a settle is over before a new job would be here
+FLUSH_S = 0.005
+SOLO_S = 10.0
+
+
+def drain(shop: Shop, bell: Bell, threads: int, *, stop: Callable[[], bool] = limits.stopping.is_set) -> int:
+    """Works what is due, and what is due in a moment, for at most `timing.drain` seconds; how many looks it took.
+
+    Safe to run in any number of processes at once; ends early when `stop()` says so.
+    """
+    end = time.monotonic() + shop.timing.drain
+    bell.answer()
+    done = _run_suspects(shop, stop)
+    with LeaseBook(shop.store, shop.timing.lease) as book, ThreadPoolExecutor(threads, "look") as pool:
+        worker = _Worker(shop, book, pool)
+        while not stop():
+            bell.answer()
+            leased = worker.lease()
+            if len(leased) == BATCH:
+                bell.ring()
+            if leased:
+                done += worker.work(leased)
+            elif not _linger(shop, end, stop):
+                break
+            if time.monotonic() > end:
+                bell.ring()
+                break
+    return done
+
+
+def _linger(shop: Shop, end: float, stop: Callable[[], bool]) -> bool:
+    """Waits for what is due within a moment; False where nothing is."""
+    with shop.store.read() as conn:
+        wait = subjects.next_due(conn)
+    if wait is None or wait > LINGER_S or time.monotonic() + wait > end or stop():
+        return False
+    time.sleep(min(max(wait, 0.01), LINGER_S))
+    return True
+
+
+class _Worker:
+    """A batch after the other, under one holder name."""
+
+    def __init__(self, shop: Shop, book: LeaseBook, pool: ThreadPoolExecutor) -> None:
+        self._shop, self._book, self._pool = shop, book, pool
+
+    def lease(self) -> list[Leased]:
+        began = time.monotonic()
+        holder, ttl = self._book.holder, self._book.ttl_s
+        leased = self._shop.store.write(lambda conn: subjects.lease_due(conn, holder, ttl, BATCH))
+        self._book.keep([one.lease for one in leased], began)
+        return leased
+
+    def work(self, batch: list[Leased]) -> int:
+        """Looks at all of them side by side; ends come in together, so that they share commits."""
+        ended: SimpleQueue[Ended | None] = SimpleQueue()
+        for leased in batch:
+            self._pool.submit(self._look, leased, ended)
+        left = len(batch)
+        while left:
+            ends = _collect(ended, left)
+            left -= len(ends)
+            self._end([one for one in ends if one is not None])
+        return len(batch)
+
+    def _look(self, leased: Leased, ended: SimpleQueue[Ended | None]) -> None:
+        end = None
+        try:
+            end = look_at(self._shop, self._book, leased)
+        finally:
+            ended.put(end)
+
+    def _end(self, ended: list[Ended]) -> None:
+        failpoint("finish.before")
+        if ended:
+            end_looks(self._shop, self._book, ended)
+        failpoint("finish.after")
+
+
+def look_at(shop: Shop, book: LeaseBook, leased: Leased) -> Ended | None:
+    """One look, and what the subject's row becomes by it; None where the lease was lost."""
+    result, further = reconcile(shop, book, leased)
+    if result is None:
+        book.forget([leased.lease, *further])
+        return None
+    row = after_look(leased.row, result, leased.at, leased.now(), shop.timing)
+    name = type(result).__name__.lower()
+    log.info("look.ended", subject=str(leased.ref), result=name, cause=leased.row["cause"], tries=row["tries"])
+    return Ended(leased, row, further)
+
+
+def end_looks(shop: Shop, book: LeaseBook, ended: list[Ended]) -> None:
+    """Writes the ends and frees the leases. A record that is down leaves them to their end."""
+    try:
+        shop.store.write(lambda conn: subjects.finish(conn, ended))
+    except Unavailable as error:
+        log.warning("look.not_ended", count=len(ended), error=str(error))
+    book.forget([lease for one in ended for lease in (one.leased.lease, *one.also)])
+
+
+def look_now(shop: Shop, ref: Ref) -> lifecycle.Result | None:
+    """Looks at one subject in this thread, due or not; None where somebody else is at it."""
+    with LeaseBook(shop.store, shop.timing.lease) as book:
+        began = time.monotonic()
+        leased = shop.store.write(lambda conn: subjects.lease_one(conn, ref, book.holder, book.ttl_s))
+        if leased is None:
+            return None
+        book.keep([leased.lease], began)
+        result, further = reconcile(shop, book, leased)
+        if result is not None:
+            row = after_look(leased.row, result, leased.at, leased.now(), shop.timing)
+            end_looks(shop, book, [Ended(leased, row, further)])
+        return result
+
+
+def _collect(ended: SimpleQueue[Ended | None], left: int) -> list[Ended | None]:
+    """What has ended by now, waiting a moment for more so that they share a commit."""
+    ends = [ended.get()]
+    until = time.monotonic() + FLUSH_S
+    while len(ends) < left:
+        try:
+            ends.append(ended.get(timeout=max(0.0, until - time.monotonic())))
+        except Empty:
+            break
+    return ends
+
+
+# -- suspects
+
+
+def _run_suspects(shop: Shop, stop: Callable[[], bool]) -> int:
+    """Each suspect alone in a child process. Forks, so it runs before this process has threads."""
+    end, done = time.monotonic() + SOLO_S, 0
+    with shop.store.read() as conn:
+        suspects = subjects.suspects(conn, BATCH)
+    for ref in suspects:
+        if stop() or time.monotonic() > end:
+            break
+        _in_child(lambda ref=ref: run_solo(shop, ref))  # type: ignore[misc]
+        done += 1
+    return done
+
+
+def run_solo(shop: Shop, ref: Ref) -> None:
+    """Looks at one suspect. Its lease counts a crash until it is released."""
+    with LeaseBook(shop.store, shop.timing.lease) as book:
+        began = time.monotonic()
+        leased = shop.store.write(lambda conn: subjects.lease_solo(conn, ref, book.holder, book.ttl_s))
+        if leased is None:
+            return
+        book.keep([leased.lease], began)
+        log.warning("look.solo", subject=str(ref), crashes=leased.row["crashes"])
+        if leased.row["crashes"] >= CRASHES:
+            end_looks(shop, book, [Ended(leased, crashed_too_often(leased.row))])
+        elif ended := look_at(shop, book, leased):
+            end_looks(shop, book, [ended])
+
+
+def _in_child(work: Callable[[], None]) -> None:
+    if threading.active_count() > 1:
+        log.warning("look.solo_with_threads", threads=threading.active_count())
+    pid = os.fork()
+    if pid:
+        os.waitpid(pid, 0)
+        return
+    code = 1
+    try:
+        work()
+        code = 0
+    except HubError as error:
+        log.warning("look.solo_failed", error=str(error))
+    except BaseException:
+        log.exception("look.solo_failed")
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)

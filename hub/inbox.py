@@ -1,0 +1,134 @@
+"""Accept one inbound request: verify, read, record; nothing else happens before the answer.
+
+What comes back says how to answer. Everything that was authentic is kept, also what can't be read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+
+import structlog
+from sqlalchemy import select
+
+from hub.domain import Envelope
+from hub.errors import UnreadableError
+from hub.failpoint import failpoint
+from hub.ports import Connector, Webhooks
+from hub.store import NewReceipt, Store, records
+from hub.store.schema import receipt
+
+log = structlog.get_logger()
+KEPT_HEADERS = ("content-type", "user-agent")
+
+
+def accept(store: Store, connector: Connector, body: bytes, headers: Mapping[str, str], now: float) -> list[str]:
+    """The outcome of each vendor event in `body`: accepted, ignored, quarantined, dead, conflict or duplicate.
+
+    Committed when this returns. VerificationError: not the vendor's; Unavailable: not recorded, try again.
+    Repeatable. `headers` has lower-case names; `now` is machine time in epoch seconds.
+    """
+    webhooks = connector.webhooks
+    if webhooks is None:
+        raise LookupError(connector.name)
+    webhooks.verify(body, headers, now)
+    kept = json.dumps({name: headers[name] for name in KEPT_HEADERS if name in headers})
+    failpoint("receipt.before_commit")
+    outcomes = [_record(store, webhooks, row) for row in _rows(connector, webhooks, body, headers, kept, now)]
+    failpoint("receipt.after_commit")
+    return outcomes
+
+
+def _rows(
+    connector: Connector, webhooks: Webhooks, body: bytes, headers: Mapping[str, str], kept: str, now: float
+) -> list[NewReceipt]:
+    try:
+        envelopes = webhooks.normalise(body, headers)
+    except UnreadableError as error:
+        return [_unreadable(connector, body, kept, now, str(error))]
+    return [_receipt(connector, webhooks, envelope, body, kept, now) for envelope in envelopes]
+
+
+def _receipt(
+    connector: Connector, webhooks: Webhooks, envelope: Envelope, body: bytes, kept: str, now: float
+) -> NewReceipt:
+    outcome, reason = _outcome(webhooks, envelope)
+    return NewReceipt(
+        connection=connector.name,
+        external_id=envelope.external_id,
+        type=envelope.type,
+        subject=str(envelope.subject) if envelope.subject else None,
+        kind=envelope.subject.kind if envelope.subject else "",
+        received_at=now,
+        occurred_at=envelope.occurred_at.timestamp() if envelope.occurred_at else None,
+        outcome=outcome,
+        reason=reason,
+        headers=kept,
+        body=body,
+    )
+
+
+def _outcome(webhooks: Webhooks, envelope: Envelope) -> tuple[str, str | None]:
+    if because := webhooks.refused(envelope):
+        log.error("receipt.quarantined", event_id=envelope.external_id, type=envelope.type, because=because)
+        return "quarantined", because
+    if envelope.subject is None:
+        return "ignored", envelope.ignored_because
+    return "accepted", None
+
+
+def _unreadable(connector: Connector, body: bytes, kept: str, now: float, why: str) -> NewReceipt:
+    log.error("receipt.unreadable", source=connector.name, because=why)
+    return NewReceipt(
+        connection=connector.name,
+        external_id=f"sha256:{hashlib.sha256(body).hexdigest()}",
+        type="unreadable",
+        subject=None,
+        kind="",
+        received_at=now,
+        occurred_at=None,
+        outcome="dead",
+        reason=f"unreadable: {why}",
+        headers=kept,
+        body=body,
+    )
+
+
+def _record(store: Store, webhooks: Webhooks, row: NewReceipt) -> str:
+    if store.record(row):
+        _alarm(store, row)
+        return row.outcome
+    if row.type != "unreadable" and (first := _conflicting(store, webhooks, row)):
+        return _keep_conflict(store, row, first)
+    return "duplicate"
+
+
+def _alarm(store: Store, row: NewReceipt) -> None:
+    """What is authentic but not for us, or not readable, is shown to a person, once a kind and connection."""
+    if row.outcome in {"quarantined", "dead"}:
+        key, text = f"{row.outcome}:{row.connection}", f"{row.connection} sent {row.external_id}: {row.reason}"
+        store.write(lambda conn: records.raise_review(conn, key, f"receipt {row.outcome}", None, text))
+
+
+def _conflicting(store: Store, webhooks: Webhooks, row: NewReceipt) -> int | None:
+    """The id of the receipt that has this event id but tells something else."""
+    where = (receipt.c.connection == row.connection, receipt.c.external_id == row.external_id)
+    with store.read() as conn:
+        first = conn.execute(select(receipt.c.id, receipt.c.body).where(*where)).first()
+    if first is None or first.body is None or first.body == row.body or webhooks.same(first.body, row.body):
+        return None
+    return int(first.id)
+
+
+def _keep_conflict(store: Store, row: NewReceipt, first: int) -> str:
+    digest = hashlib.sha256(row.body).hexdigest()[:16]
+    reason = f"another body came with this id before (receipt {first}), which stands"
+    log.error("receipt.conflict", event_id=row.external_id, first=first)
+    store.record(
+        replace(row, external_id=f"{row.external_id}#{digest}", outcome="conflict", reason=reason),
+    )
+    key, text = f"conflict:{row.connection}:{row.external_id}", f"{row.external_id}: {reason}"
+    store.write(lambda conn: records.raise_review(conn, key, "conflict", None, text))
+    return "conflict"

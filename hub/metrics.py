@@ -1,0 +1,53 @@
+"""What `/metrics` tells: counters of this process, and gauges read from the record when asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import Collector
+from sqlalchemy import func, select
+
+from hub.store import Store
+from hub.store.schema import db_now, intent, lease, review, subject
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
+
+REGISTRY = CollectorRegistry()
+RECEIVED = Counter("hub_received", "Vendor events by outcome", ["connection", "outcome"], registry=REGISTRY)
+REJECTED = Counter("hub_rejected", "Requests refused, by reason", ["connection", "reason"], registry=REGISTRY)
+
+
+class RecordCollector(Collector):
+    """Gauges from the record."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def collect(self) -> Iterator[Metric]:
+        """One query a gauge, all on indexed columns."""
+        states = GaugeMetricFamily("hub_subjects", "Subjects by state", labels=["state"])
+        with self._store.read() as conn:
+            for state, count in conn.execute(select(subject.c.state, func.count()).group_by(subject.c.state)):
+                states.add_metric([state], count)
+            oldest = select(db_now() - func.min(subject.c.next_look)).where(subject.c.state == "due")
+            age = max(0.0, float(conn.execute(oldest).scalar() or 0))
+            unknown = conn.execute(select(func.count()).where(intent.c.open)).scalar_one()
+            leases = conn.execute(select(func.count()).where(lease.c.holder.is_not(None))).scalar_one()
+            tasks = conn.execute(select(func.count()).where(review.c.open)).scalar_one()
+        yield states
+        yield GaugeMetricFamily("hub_oldest_due_seconds", "Age of the oldest look that is due", value=age)
+        yield GaugeMetricFamily("hub_unknown_creates", "Creates whose outcome is not known yet", value=unknown)
+        yield GaugeMetricFamily("hub_leases", "Leases held now", value=leases)
+        yield GaugeMetricFamily("hub_reviews_open", "Tasks that wait for a person", value=tasks)
+
+
+def render(store: Store) -> bytes:
+    """The Prometheus text of this process's counters and the record's gauges."""
+    gauges = CollectorRegistry()
+    gauges.register(RecordCollector(store))
+    return generate_latest(REGISTRY) + generate_latest(gauges)

@@ -1,0 +1,151 @@
+"""The commercial rules: from a purchase to the licenses that ought to exist. Pure; one small function a rule."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from hub.catalog import Catalog, Match
+from hub.domain import Entitlement, License, Line, Purchase, Reason, Standing
+from hub.settings import Policy
+
+Recorded = Mapping[str, datetime]  # line id -> the paid_until on record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unmapped:
+    """Lines that no catalog row and no convention names: the subject is parked."""
+
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """Catalog and policy of one version."""
+
+    catalog: Catalog
+    policy: Policy
+    version: str
+
+
+def licenses_for(
+    purchase: Purchase, order_ref: str, vendor: str, rules: Rules, recorded: Recorded
+) -> tuple[License, ...] | Unmapped:
+    """The licenses that `purchase` implies, one per offering; () while nothing is granted yet."""
+    if purchase.standing is Standing.PENDING:
+        return ()
+    matched = [(line, rules.catalog.match(vendor, line)) for line in purchase.lines if line.quantity != 0]
+    unmapped = tuple(line for line, match in matched if match is None)
+    if unmapped and purchase.standing is not Standing.ENDED:  # what is over needs no mapping any more
+        return Unmapped(lines=unmapped)
+    by_offering: dict[str, list[tuple[Line, Match]]] = defaultdict(list)
+    for line, match in matched:
+        if match is not None:
+            by_offering[match.sku].append((line, match))
+    return tuple(
+        _license(purchase, order_ref, sku, rows, rules.policy, recorded) for sku, rows in sorted(by_offering.items())
+    )
+
+
+def _license(
+    purchase: Purchase,
+    order_ref: str,
+    sku: str,
+    rows: Sequence[tuple[Line, Match]],
+    policy: Policy,
+    recorded: Recorded,
+) -> License:
+    lines = tuple(line.id for line, _ in rows)
+    seats, seats_why = seats_of(rows)
+    paid, paid_why = paid_until([line for line, _ in rows], purchase.standing, recorded)
+    grace = timedelta(days=policy.grace_days)
+    enabled, enabled_why = enabled_while(purchase)
+    overdraft = next((match.overdraft for _, match in rows if match.overdraft is not None), None)
+    reasons = {
+        "offering": Reason(rule=rows[0][1].rule, because=_names(rows), lines=lines),
+        "seats": Reason(rule="seats_of", because=seats_why, lines=lines),
+        "expires_at": Reason(
+            rule="paid_until", because=f"{paid_why}, plus {policy.grace_days} days of grace", lines=lines
+        ),
+        "enabled": Reason(rule="enabled_while", because=enabled_why, lines=lines),
+    }
+    if overdraft is not None:
+        reasons["overdraft"] = Reason(rule=rows[0][1].rule, because="the catalog row says so", lines=lines)
+    return License(
+        order_ref=order_ref,
+        offering=sku,
+        seats=seats,
+        overdraft=overdraft,
+        paid_until=paid,
+        expires_at=paid + grace if paid else None,
+        enabled=enabled,
+        lines=lines,
+        reasons=reasons,
+    )
+
+
+def seats_of(rows: Sequence[tuple[Line, Match]]) -> tuple[int | None, str]:
+    """Seats = the sum of quantity x seats a unit over the lines of an offering; metered lines count none."""
+    counted = [(line, match) for line, match in rows if line.quantity is not None]
+    if not counted:
+        return None, "the price is metered, so the offering's own number of seats stands"
+    seats = sum((line.quantity or 0) * match.seats_per_unit for line, match in counted)
+    parts = " + ".join(f"{line.quantity} × {match.seats_per_unit}" for line, match in counted)
+    return seats, f"quantity × seats a unit: {parts}"
+
+
+def paid_until(lines: Sequence[Line], standing: Standing, recorded: Recorded) -> tuple[datetime | None, str]:
+    """The latest paid_until among an offering's lines."""
+    found = [_line_paid_until(line, standing, recorded.get(line.id)) for line in lines]
+    dated = [(date, why) for date, why in found if date is not None]
+    return max(dated, key=lambda pair: pair[0]) if dated else (None, found[0][1])
+
+
+def _line_paid_until(line: Line, standing: Standing, on_record: datetime | None) -> tuple[datetime | None, str]:
+    """Paid until = the end of the last period whose invoice is paid; a failing payment never moves it.
+
+    Invoices seen but none paid: the current period's start, never later than on record. No invoice known: what is
+    on record, else the period's end (its start while a payment is overdue). docs/policy.md.
+    """
+    if line.paid_until:
+        return line.paid_until, line.because or "paid"
+    if line.invoiced and line.period_start:
+        if on_record and on_record < line.period_start:
+            return on_record, "no invoice for this period is paid; it was paid until then before"
+        return line.period_start, "no invoice is paid that covers this line, so only up to where its period starts"
+    if on_record:
+        return on_record, "no invoice is known; it was paid until then before"
+    if standing in {Standing.OVERDUE, Standing.SUSPENDED} and line.period_start:
+        return line.period_start, "the payment for this period is overdue"
+    return line.period_end, "no invoice is known, so the current period's end stands"
+
+
+def enabled_while(purchase: Purchase) -> tuple[bool, str]:
+    """Trialing, active and past due keep a license on; unpaid, paused and ended switch it off, never delete it."""
+    on = purchase.standing in {Standing.CURRENT, Standing.OVERDUE}
+    return on, f"the purchase is {purchase.status or purchase.standing}"
+
+
+def expiry_of(wanted: License, entitlement: Entitlement) -> datetime | None:
+    """Expiry = paid until + grace; 0 grace is taken where the entitlement has a grace period of its own.
+
+    None for a perpetual one: it has no expiry to set.
+    """
+    if entitlement.perpetual:
+        return None
+    return wanted.paid_until if entitlement.own_grace else wanted.expires_at
+
+
+def guard_budget(policy: Policy, live: int) -> int | None:
+    """Disables and shrinkings that may pass per connection and hour; None: no limit."""
+    if policy.guard_min < 0:
+        return None
+    if policy.guard_min == 0:
+        return 0
+    return max(policy.guard_min, min(policy.guard_max, int(policy.guard_share * live)))
+
+
+def _names(rows: Sequence[tuple[Line, Match]]) -> str:
+    return ", ".join(f"{(line.keys or (line.id,))[0]} → {match.sku}" for line, match in rows)

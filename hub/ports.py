@@ -1,0 +1,216 @@
+"""What a connector must offer, and what it is given. Protocols only; no vendor is named here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from hub.domain import Action, Applied, Envelope, Held, Json, Offering, Purchase, Ref
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A purchase, and the JSON of what was seen: every field that it was derived from, no personal ones."""
+
+    purchase: Purchase
+    seen: dict[str, Json]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeeOther:
+    """This subject is told by another one (an invoice by its subscription, say)."""
+
+    ref: Ref
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gone:
+    """The vendor does not know it (any more). Never disables anything: a person must look."""
+
+    because: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """It can't be told yet: `because` says what for. A new event makes the subject due again.
+
+    `on` is an object id whose arrival would help; where `proceed` is given, the hub waits a short while
+    for it and then goes on with that.
+    """
+
+    because: str
+    on: str | None = None
+    proceed: Found | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unsupported:
+    """A sale of a kind that this connector can't license (yet): parked, shown, never skipped in silence."""
+
+    because: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredObject:
+    """One version of a vendor's object, as an event brought it; personal fields are reduced.
+
+    `created`, `event_type`, `event_id` and `previous` order versions (`PurchaseSource.newest`).
+    """
+
+    id: str
+    kind: str
+    body: dict[str, Json]
+    created: int
+    event_id: str
+    event_type: str
+    previous: dict[str, Json] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changed:
+    """A row of the vendor's list of changes: look at `ref`; `at` is the vendor's own time of it."""
+
+    ref: Ref
+    at: datetime
+
+
+class Webhooks(Protocol):
+    """A vendor that sends. Both functions are pure; secrets are bound by connect()."""
+
+    def verify(self, body: bytes, headers: Mapping[str, str], now: float) -> None:
+        """Raises VerificationError unless `body` (raw bytes) is proven to be the vendor's.
+
+        `headers` has lower-case names; `now` is machine time in epoch seconds.
+        """
+
+    def normalise(self, body: bytes, headers: Mapping[str, str]) -> Sequence[Envelope]:
+        """The vendor events in a verified body; UnreadableError where it can't be read."""
+
+    def same(self, one: bytes, other: bytes) -> bool:
+        """Whether two bodies with one event id tell the same (delivery counters aside)."""
+
+    def refused(self, envelope: Envelope) -> str | None:
+        """Why an authentic event is not for this connection (livemode, account); None where it is."""
+
+
+class PurchaseSource(Protocol):
+    """A vendor that sells."""
+
+    @property
+    def can_read(self) -> bool:
+        """False without an API key: then stored objects stand in (`assemble`)."""
+
+    def fetch(self, ref: Ref) -> Found | SeeOther | Gone | Waiting | Unsupported:
+        """The purchase that `ref` tells of, read now. Repeatable; RetryableError, PermanentError."""
+
+    def changes(self, since: datetime) -> Iterator[Changed]:
+        """The vendor's list of changes since `since` (the vendor's time), oldest or newest first."""
+
+    def purchases(self) -> Iterator[Purchase]:
+        """The full list, from list pages."""
+
+    def stored(self, body: bytes) -> StoredObject | None:
+        """The object that a stored event carries; None where it carries none that counts."""
+
+    def newest(self, versions: Sequence[StoredObject]) -> StoredObject:
+        """The newest of several versions of one object, by the vendor's own order, never by arrival."""
+
+    def assemble(
+        self, ref: Ref, objects: Sequence[StoredObject], find: Callable[[str], StoredObject | None]
+    ) -> Found | SeeOther | Waiting | Unsupported:
+        """As `fetch`, from the newest stored version of each object of this subject; `find` looks others up."""
+
+    def contains(self, seen: Mapping[str, Json], body: bytes) -> bool:
+        """Whether what a look saw already contains the object that this event carries."""
+
+    def close(self) -> None:
+        """Lets connections go."""
+
+
+class Licensing(Protocol):
+    """The vendor that licenses."""
+
+    def customers(self) -> Iterator[tuple[str, str]]:
+        """(accountRefId, customer id) of every customer that has one, all pages."""
+
+    def offerings(self, *, refresh: bool = False) -> Mapping[str, Offering]:
+        """Offerings by SKU; cached in the process."""
+
+    def held(self, customer_id: str, order_ref: str, *, groups: Sequence[str] = (), code: str | None = None) -> Held:
+        """What the customer holds under `order_ref`. With `groups` those are read by id, else all are searched.
+
+        A search also asks by activation `code` where one is given (lists may lag).
+        """
+
+    def apply(self, action: Action) -> Applied:
+        """ONE vendor request. RetryableError and PermanentError mean not applied; UnknownResult: nobody knows."""
+
+    def note(self, entitlement_id: str, text: str) -> None:
+        """Writes a note on the entitlement. Not repeatable: never after doubt."""
+
+    def verify_access(self) -> Sequence[Finding]:
+        """Findings of a credentials and version check, for `hub check`; empty where all is well."""
+
+    def close(self) -> None:
+        """Lets connections go."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something `hub check` has to say. level: error (stops work), warning, ok."""
+
+    level: str
+    about: str
+    problem: str
+    mend: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connector:
+    """What one connection offers; the hub asks `connector.purchases`, never which vendor it is."""
+
+    name: str
+    kind: str
+    ref: str
+    webhooks: Webhooks | None = None
+    purchases: PurchaseSource | None = None
+    licensing: Licensing | None = None
+    catalog_key: str = ""  # the key in [[catalog]] rows that speaks of this vendor
+    base_url: str = ""
+    check: Callable[[], Sequence[Finding]] | None = None
+    body_limit: int = 256 * 1024
+
+
+class Limiter(Protocol):
+    """A connection's request rate, shared by all processes through the record."""
+
+    def acquire(self) -> None:
+        """Returns when one request may be sent; Hold where a Retry-After or a stop forbids waiting for it."""
+
+    def hold(self, seconds: float) -> None:
+        """Nobody sends on this connection for `seconds` (a vendor's Retry-After)."""
+
+
+class TokenCache(Protocol):
+    """Access tokens, shared by all processes through the record (encrypted there)."""
+
+    def get(self) -> str | None:
+        """A token with a minute or more to live."""
+
+    def put(self, token: str, lifetime_s: float) -> None:
+        """Keeps a token."""
+
+    def drop(self) -> None:
+        """Forgets it (the vendor refused it)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deps:
+    """What connect() gets from the hub beside its own settings."""
+
+    limiter: Limiter
+    tokens: TokenCache
+    connect_timeout_s: float = 3
+    read_timeout_s: float = 15

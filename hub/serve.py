@@ -1,0 +1,30 @@
+"""Serves the Flask application with granian: one process, some 16 threads (docs/adr/0003)."""
+
+from __future__ import annotations
+
+from granian import Granian
+from granian.constants import Interfaces
+from granian.http import HTTP1Settings
+
+from hub.settings import Settings
+
+HEADER_READ_MS = 10_000
+DRAIN_S = 9
+
+
+def serve(settings: Settings) -> None:
+    """Serves until SIGTERM; open requests are finished, at most DRAIN_S."""
+    Granian(
+        "hub.web.app:from_environment",
+        factory=True,
+        address=settings.hub.host,
+        port=settings.hub.port,
+        interface=Interfaces.WSGI,
+        workers=1,
+        blocking_threads=settings.hub.threads,
+        backpressure=256,
+        http1_settings=HTTP1Settings(header_read_timeout=HEADER_READ_MS),
+        websockets=False,
+        log_enabled=False,
+        workers_kill_timeout=DRAIN_S,
+    ).serve()

@@ -1,0 +1,219 @@
+"""hub.toml, read once at the start into frozen Settings; every mistake is told with file, key and expectation.
+
+A text value `env:NAME` or `file:PATH` is read from there (PATH relative to hub.toml). `HUB_*` overrides:
+HUB_CONFIG, HUB_DATABASE_URL, HUB_REDIS_URL, HUB_HOST, HUB_PORT.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+from hub.errors import ConfigurationError
+
+Model = TypeVar("Model", bound=BaseModel)
+Seconds = Annotated[float, Field(ge=0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class HubSection(_Section):
+    """`[hub]`."""
+
+    secret: SecretStr
+    public_url: str = "http://127.0.0.1:8000"
+    database_url: str = "sqlite:///var/hub.sqlite"
+    redis_url: str = ""
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    threads: Annotated[int, Field(ge=1, le=256)] = 16
+    look_threads: Annotated[int, Field(ge=1, le=256)] = 64
+    trusted_proxies: int = 0
+    console: str = "login"  # "open" only in the sandbox, on loopback
+
+    @model_validator(mode="after")
+    def _secret_is_long(self) -> HubSection:
+        if len(self.secret.get_secret_value()) < 32:  # noqa: PLR2004
+            raise ValueError("secret needs 32 or more characters (`hub init` makes one)")
+        if self.console not in {"login", "open"}:
+            raise ValueError('console must be "login" or "open"')
+        return self
+
+
+class Policy(_Section):
+    """`[policy]`: commercial knobs (docs/policy.md)."""
+
+    grace_days: Annotated[int, Field(ge=0, le=365)] = 7
+    guard_min: Annotated[int, Field(ge=-1)] = 5
+    guard_share: Annotated[float, Field(ge=0, le=1)] = 0.005
+    guard_max: Annotated[int, Field(ge=0)] = 50
+
+
+class Timing(_Section):
+    """`[timing]`: seconds of machine time."""
+
+    settle: Seconds = 1
+    tick: Annotated[float, Field(gt=0)] = 5
+    second_look: Seconds = 120
+    sweep: Annotated[float, Field(gt=0)] = 3600
+    full_sweep: Annotated[float, Field(gt=0)] = 86400
+    lease: Annotated[float, Field(ge=1)] = 60
+    ambiguity_window: Seconds = 120
+    customer_wait: Seconds = 10
+    retry_base: Annotated[float, Field(gt=0)] = 2
+    retry_max: Annotated[float, Field(gt=0)] = 900
+    give_up: Annotated[float, Field(gt=0)] = 14 * 86400
+    permanent_retry: Annotated[float, Field(gt=0)] = 200
+    drain: Annotated[float, Field(gt=0)] = 30
+
+
+class CatalogRow(BaseModel):
+    """One `[[catalog]]` row: a vendor's key (one of `keys`) -> the offering with `sku`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    keys: Mapping[str, str]
+    sku: Annotated[str, Field(min_length=1, max_length=50)]
+    seats_per_unit: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    overdraft: Annotated[int, Field(ge=0)] | None = None
+
+
+class Settings(_Section):
+    """All of hub.toml; connections are still raw here, their connectors check them."""
+
+    path: Path
+    hub: HubSection
+    policy: Policy = Policy()
+    timing: Timing = Timing()
+    connections: Mapping[str, Mapping[str, Any]]
+    catalog: tuple[CatalogRow, ...] = ()
+
+    @property
+    def secret(self) -> bytes:
+        """The hub's own secret."""
+        return self.hub.secret.get_secret_value().encode()
+
+
+def load(path: str | Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings in `path` (default: $HUB_CONFIG, else hub.toml); ConfigurationError says what to mend."""
+    environ = os.environ if environ is None else environ
+    file = Path(path or environ.get("HUB_CONFIG") or "hub.toml")
+    raw = _resolve(_read(file), file, environ)
+    hub = {**_table(raw, "hub", file), **_overrides(environ)}
+    known = {"hub", "policy", "timing", "connections", "catalog"}
+    if unknown := sorted(set(raw) - known):
+        raise ConfigurationError(f"unknown table [{unknown[0]}]", where=str(file), mend=f"known: {sorted(known)}")
+    connections = _table(raw, "connections", file)
+    for name, table in connections.items():
+        _check_connection(name, table, file)
+    return Settings(
+        path=file.resolve(),
+        hub=parse(HubSection, hub, file, "hub"),
+        policy=parse(Policy, _table(raw, "policy", file), file, "policy"),
+        timing=parse(Timing, _table(raw, "timing", file), file, "timing"),
+        connections=connections,
+        catalog=_catalog(raw.get("catalog", []), file),
+    )
+
+
+def parse(model: type[Model], raw: object, file: Path | str, table: str) -> Model:
+    """`raw` as `model`; ConfigurationError naming file, table and key otherwise. Values are never shown."""
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        problem = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            problem = f"no such key; known: {', '.join(sorted(model.model_fields))}"
+        raise ConfigurationError(problem, where=f"{file} [{table}] {key}".rstrip()) from None
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError("there is no such file", where=str(file), mend="`hub init` writes one") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"not readable as TOML: {error}", where=str(file)) from None
+    except OSError as error:
+        raise ConfigurationError(f"not readable: {error.strerror}", where=str(file)) from None
+
+
+def _resolve(value: Any, file: Path, environ: Mapping[str, str], key: str = "") -> Any:  # noqa: ANN401
+    """`value` with every env: and file: reference read."""
+    if isinstance(value, dict):
+        return {name: _resolve(inner, file, environ, f"{key}.{name}".strip(".")) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_resolve(inner, file, environ, f"{key}[{index}]") for index, inner in enumerate(value)]
+    if isinstance(value, str) and value.startswith("env:"):
+        return _from_environ(value.removeprefix("env:"), file, environ, key)
+    if isinstance(value, str) and value.startswith("file:"):
+        return _from_file(value.removeprefix("file:"), file, key)
+    return value
+
+
+def _from_environ(name: str, file: Path, environ: Mapping[str, str], key: str) -> str:
+    if not environ.get(name, "").strip():
+        raise ConfigurationError(
+            f"the environment variable {name} is not set", where=f"{file} {key}", mend=f"export {name}=…"
+        )
+    return environ[name].strip()
+
+
+def _from_file(name: str, file: Path, key: str) -> str:
+    target = file.parent / name
+    try:
+        if target.stat().st_mode & 0o077:
+            raise ConfigurationError(f"{name} may be read by others", where=f"{file} {key}", mend=f"chmod 600 {name}")
+        return target.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ConfigurationError(f"{name} can't be read: {error.strerror}", where=f"{file} {key}") from None
+
+
+def _table(raw: Mapping[str, Any], name: str, file: Path) -> dict[str, Any]:
+    table = raw.get(name, {})
+    if not isinstance(table, dict):
+        raise ConfigurationError(f"[{name}] must be a table", where=str(file))
+    return table
+
+
+def _overrides(environ: Mapping[str, str]) -> dict[str, str]:
+    names = {"database_url": "HUB_DATABASE_URL", "redis_url": "HUB_REDIS_URL", "host": "HUB_HOST", "port": "HUB_PORT"}
+    return {key: environ[name] for key, name in names.items() if environ.get(name)}
+
+
+def _check_connection(name: str, table: object, file: Path) -> None:
+    if not isinstance(table, dict) or not isinstance(table.get("kind"), str):
+        raise ConfigurationError(
+            "a connection needs a kind", where=f"{file} [connections.{name}]", mend='kind = "stripe"'
+        )
+    if not name.replace("-", "").isalnum() or not name.islower():
+        raise ConfigurationError(
+            f"{name!r} is no connection name", where=f"{file} [connections]", mend="use a-z, 0-9 and -"
+        )
+
+
+def _catalog(raw: object, file: Path) -> tuple[CatalogRow, ...]:
+    if not isinstance(raw, list):
+        raise ConfigurationError("catalog must be written as [[catalog]] rows", where=str(file))
+    return tuple(_row(row, file, f"[catalog] row {number}") for number, row in enumerate(raw, 1))
+
+
+def _row(raw: object, file: Path, table: str) -> CatalogRow:
+    if not isinstance(raw, dict):
+        raise ConfigurationError("must be a table", where=f"{file} [{table}]")
+    known = set(CatalogRow.model_fields) - {"keys"}
+    keys = {name: value for name, value in raw.items() if name not in known}
+    if not keys or not all(isinstance(value, str) and value for value in keys.values()):
+        raise ConfigurationError(
+            "a row needs a vendor's key as text", where=f"{file} {table}", mend='stripe = "price_…"'
+        )
+    return parse(CatalogRow, {**{k: v for k, v in raw.items() if k in known}, "keys": keys}, file, table)

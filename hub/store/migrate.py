@@ -1,0 +1,49 @@
+"""Brings the record's tables to this version (Alembic), and refuses to run on another one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import Connection, inspect, text
+
+from hub.errors import ConfigurationError
+from hub.store.record import Store
+
+HEAD = "0001"  # the newest file in migrations/versions (a test holds them together)
+_MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def upgrade(store: Store) -> str:
+    """Runs every migration that is missing; the version that the record has then. Repeatable."""
+    from alembic import command  # noqa: PLC0415  (only here: no other process needs it)
+    from alembic.config import Config  # noqa: PLC0415
+
+    def unit(conn: Connection) -> None:
+        config = Config()
+        config.set_main_option("script_location", str(_MIGRATIONS))
+        config.attributes["connection"] = conn
+        command.upgrade(config, "head")
+
+    store.write(unit, timeout_s=600)
+    return HEAD
+
+
+def current(store: Store) -> str | None:
+    """The version that the record has; None where it is empty."""
+    with store.read() as conn:
+        if not inspect(conn).has_table("alembic_version"):
+            return None
+        found = conn.execute(text("SELECT version_num FROM alembic_version")).scalar()
+        return None if found is None else str(found)
+
+
+def check_version(store: Store) -> None:
+    """Raises ConfigurationError unless the record has the version that this code needs."""
+    has = current(store)
+    if has != HEAD:
+        said = "is empty" if has is None else f"has version {has}"
+        raise ConfigurationError(
+            f"the record {said}, this hub needs {HEAD}",
+            where=store.url.render_as_string(hide_password=True),
+            mend="run `hub db upgrade`",
+        )

@@ -1,0 +1,151 @@
+"""The record: one database, read and written the same way on SQLite and PostgreSQL.
+
+`write(unit)` gives the unit's value after COMMIT. A unit makes no outside call and may run twice.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import DBAPIError
+
+from hub.errors import ConfigurationError, Unavailable
+from hub.store.inbox import NewReceipt
+from hub.store.writer import Job, Writer, unavailable
+
+T = TypeVar("T")
+DEADLOCK_TRIES = 3
+
+
+class Store:
+    """A handle on the record, usable from every thread, and after a fork (it reconnects)."""
+
+    def __init__(self, url: str, *, settle_s: float = 1.0) -> None:
+        self.url = make_url(_driver(url))
+        self.sqlite = self.url.get_backend_name() == "sqlite"
+        self._settle_s = settle_s
+        self._pid = 0
+        self._engine: Engine | None = None
+        self._writer: Writer | None = None
+
+    @property
+    def engine(self) -> Engine:
+        """This process's engine."""
+        self._after_fork()
+        if self._engine is None:
+            self._engine = _sqlite_engine(self.url) if self.sqlite else _postgres_engine(self.url)
+        return self._engine
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection to read with; nothing that it does is kept."""
+        try:
+            with self.engine.connect() as conn:
+                yield conn
+        except DBAPIError as error:
+            raise unavailable(error) from error
+
+    def write(self, unit: Callable[[Connection], T], *, timeout_s: float = 30) -> T:
+        """What `unit(conn)` returns, after COMMIT; its exception after ROLLBACK. Unavailable: database down."""
+        if self.sqlite:
+            return self._the_writer().submit(Job(unit)).wait(timeout_s)
+        for tries_left in reversed(range(DEADLOCK_TRIES)):
+            try:
+                with self.engine.begin() as conn:
+                    return unit(conn)
+            except DBAPIError as error:
+                if not (tries_left and _deadlock(error)):
+                    raise unavailable(error) from error
+        raise Unavailable("the record could not be written")  # unreachable, for the type checker
+
+    def record(self, receipt: NewReceipt, *, timeout_s: float = 3) -> bool:
+        """Commits a receipt and its subject's mark; False where it was there before. Repeatable."""
+        job: Job[bool] = Job(None, receipt)
+        return self._the_writer().submit(job).wait(timeout_s)
+
+    def close(self) -> None:
+        """Finishes queued writes and closes connections."""
+        if self._pid == os.getpid():
+            if self._writer:
+                self._writer.close()
+            if self._engine:
+                self._engine.dispose()
+        self._writer = self._engine = None
+
+    def _the_writer(self) -> Writer:
+        self._after_fork()
+        if self._writer is None:
+            lock = Path(f"{self.url.database}.lock") if self.sqlite else None
+            self._writer = Writer(self.engine, lock, self._settle_s)
+        return self._writer
+
+    def _after_fork(self) -> None:
+        if self._pid == os.getpid():
+            return
+        if self._engine is not None:
+            self._engine.dispose(close=False)  # the connections are the parent's
+        self._pid, self._engine, self._writer = os.getpid(), None, None
+
+
+def wait_until_up(store: Store, seconds: float) -> None:
+    """Returns once the database answers; Unavailable after `seconds`."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            with store.read() as conn:
+                conn.execute(text("SELECT 1"))
+        except Unavailable:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.1)
+        else:
+            return
+
+
+def _driver(url: str) -> str:
+    for short in ("postgresql://", "postgres://"):
+        if url.startswith(short):
+            return "postgresql+psycopg://" + url.removeprefix(short)
+    if not url.startswith(("sqlite:///", "postgresql+psycopg://")):
+        kind = url.split("://", 1)[0]
+        raise ConfigurationError(
+            f"{kind!r} databases are not supported",
+            where="HUB_DATABASE_URL",
+            mend="use sqlite:///path/to/hub.sqlite or postgresql://user@host/name",
+        )
+    return url
+
+
+def _sqlite_engine(url: Any) -> Engine:  # noqa: ANN401  (a SQLAlchemy URL)
+    Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, pool_size=16, max_overflow=64, connect_args={"check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def _set_up(dbapi: Any, _record: object) -> None:  # noqa: ANN401
+        dbapi.isolation_level = None  # we say BEGIN IMMEDIATE ourselves
+        for pragma in ("busy_timeout = 10000", "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+            dbapi.execute(f"PRAGMA {pragma}").close()
+
+    return engine
+
+
+def _postgres_engine(url: Any) -> Engine:  # noqa: ANN401
+    options = "-c statement_timeout=10000 -c lock_timeout=5000 -c idle_in_transaction_session_timeout=15000"
+    return create_engine(
+        url,
+        pool_size=5,
+        max_overflow=0,
+        pool_pre_ping=True,
+        pool_timeout=10,
+        connect_args={"connect_timeout": 3, "options": options},
+    )
+
+
+def _deadlock(error: DBAPIError) -> bool:
+    return getattr(error.orig, "sqlstate", None) in {"40P01", "40001"}

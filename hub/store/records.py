@@ -1,0 +1,405 @@
+"""What looks saw, wanted, did and know: observations, intents, grants, links, snapshots, changes, reviews.
+
+Every function takes the connection of the transaction that it is part of.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, select, update
+
+from hub.domain import Entitlement, Json, Ref
+from hub.ports import StoredObject
+from hub.store import schema as t
+from hub.store.codec import entitlement_from, entitlement_json, moment
+from hub.store.schema import db_now
+from hub.store.subjects import insert
+
+GUARD_WINDOW_S = 3600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intent:
+    """A create that was begun. `open`: nobody knows yet whether it was done."""
+
+    kind: str
+    key: str
+    open: bool
+    started_at: float
+    tries: int
+    activation_code: str | None
+    ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """An entitlement as last seen, with the reasons of the newest look."""
+
+    entitlement: Entitlement
+    reasons: dict[str, Any]
+    catalog_version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """All that the record knows of one subject before a look."""
+
+    snapshots: dict[str, Snapshot] = field(default_factory=dict)
+    grants: dict[str, tuple[str | None, datetime | None]] = field(default_factory=dict)  # line -> entitlement, paid
+    intents: dict[tuple[str, str], Intent] = field(default_factory=dict)
+
+    @property
+    def paid(self) -> dict[str, datetime]:
+        """paid_until on record, by line."""
+        return {line: paid for line, (_, paid) in self.grants.items() if paid}
+
+    @property
+    def doubt(self) -> bool:
+        """Whether a create is open."""
+        return any(intent.open for intent in self.intents.values())
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Group ids known."""
+        known = {snapshot.entitlement.group_id for snapshot in self.snapshots.values()}
+        for intent in self.intents.values():
+            if intent.kind == "group" and not intent.open and intent.ids:
+                known.add(intent.ids[0])
+        return tuple(sorted(known))
+
+    def lines_of(self, entitlement: str) -> tuple[str, ...]:
+        """The purchase lines that an entitlement carries."""
+        return tuple(sorted(line for line, (id_, _) in self.grants.items() if id_ == entitlement))
+
+
+def recall(conn: Connection, ref: Ref) -> Memory:
+    """The record's memory of a subject."""
+    text = str(ref)
+    snapshots = conn.execute(select(t.entitlement).where(t.entitlement.c.subject == text))
+    grants = conn.execute(select(t.grant).where(t.grant.c.subject == text))
+    intents = conn.execute(select(t.intent).where(t.intent.c.subject == text))
+    return Memory(
+        snapshots={
+            row.id: Snapshot(
+                entitlement=entitlement_from(row.body), reasons=row.reasons, catalog_version=row.catalog_version
+            )
+            for row in snapshots
+        },
+        grants={row.line: (row.entitlement, moment(row.paid_until)) for row in grants},
+        intents={(row.kind, row.key): _intent(row) for row in intents},
+    )
+
+
+def observe(conn: Connection, ref: Ref, seen: Mapping[str, Json], hash_: str) -> None:
+    """Keeps what a look saw, once per content."""
+    values = {"subject": str(ref), "hash": hash_, "seen": seen, "seen_at": db_now()}
+    conn.execute(insert(conn, t.observation).values(**values).on_conflict_do_nothing())
+
+
+def hash_of(seen: Mapping[str, Json]) -> str:
+    """The content hash of an observation."""
+    return hashlib.sha256(json.dumps(seen, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+# -- intents
+
+
+def open_intent(conn: Connection, kind: str, key: str, subject: Ref, fence: int, code: str | None) -> Intent:
+    """Commits that a create is begun now. A code once given stays."""
+    stmt = insert(conn, t.intent).values(
+        kind=kind, key=key, subject=str(subject), open=True, started_at=db_now(), fence=fence, activation_code=code
+    )
+    stmt = stmt.on_conflict_do_update(
+        index_elements=["kind", "key"],
+        set_={
+            "open": True,
+            "started_at": stmt.excluded.started_at,
+            "fence": fence,
+            "subject": str(subject),
+            "tries": t.intent.c.tries + 1,
+            "activation_code": func.coalesce(t.intent.c.activation_code, code),
+        },
+    )
+    return _intent(conn.execute(stmt.returning(t.intent)).one())
+
+
+def close_intent(conn: Connection, kind: str, key: str, ids: Sequence[str] | None) -> None:
+    """The create is done (with its ids), or was not done and is given up (None)."""
+    values: dict[str, Any] = {"open": False, "closed_at": db_now()}
+    if ids is not None:
+        values["ids"] = list(ids)
+    conn.execute(update(t.intent).where(t.intent.c.kind == kind, t.intent.c.key == key).values(**values))
+
+
+def find_intent(conn: Connection, kind: str, key: str) -> Intent | None:
+    """The intent of this create, whichever subject began it."""
+    row = conn.execute(select(t.intent).where(t.intent.c.kind == kind, t.intent.c.key == key)).first()
+    return _intent(row) if row else None
+
+
+def _intent(row: Any) -> Intent:  # noqa: ANN401  (a row)
+    return Intent(
+        kind=row.kind,
+        key=row.key,
+        open=row.open,
+        started_at=row.started_at,
+        tries=row.tries,
+        activation_code=row.activation_code,
+        ids=tuple(row.ids or ()),
+    )
+
+
+# -- customers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """A Zentitle2 customer by one of its aliases."""
+
+    account_ref: str
+    zentitle_id: str
+
+
+def find_link(conn: Connection, alias: str | None) -> Link | None:
+    """The customer that `alias` names."""
+    if not alias:
+        return None
+    row = conn.execute(select(t.customer_link).where(t.customer_link.c.alias == alias)).first()
+    return Link(account_ref=row.account_ref, zentitle_id=row.zentitle_id) if row else None
+
+
+def put_links(conn: Connection, links: Iterable[tuple[str, str, str]]) -> None:
+    """Keeps (alias, account reference, customer id); the first link found stays."""
+    rows = [{"alias": alias, "account_ref": ref, "zentitle_id": id_} for alias, ref, id_ in links]
+    if rows:
+        conn.execute(insert(conn, t.customer_link).on_conflict_do_nothing(), rows)
+
+
+# -- entitlements, grants, changes
+
+
+def save_snapshot(
+    conn: Connection,
+    one: Entitlement,
+    *,
+    subject: Ref,
+    customer_id: str,
+    reasons: Mapping[str, Any],
+    version: str,
+    observation: str | None,
+) -> None:
+    """Keeps an entitlement as it is now known; `revision` grows when it differs from before."""
+    body = entitlement_json(one)
+    values = {
+        "group_id": one.group_id,
+        "customer_id": customer_id,
+        "order_ref": one.order_ref,
+        "subject": str(subject),
+        "offering": one.offering,
+        "enabled": one.enabled,
+        "body": body,
+        "reasons": dict(reasons),
+        "catalog_version": version,
+        "observation": observation,
+        "read_at": db_now(),
+    }
+    before = conn.execute(select(t.entitlement.c.body).where(t.entitlement.c.id == one.id)).scalar()
+    if before is None:
+        conn.execute(t.entitlement.insert().values(id=one.id, changed_at=db_now(), **values))
+        return
+    if before != body:
+        values |= {"changed_at": db_now(), "revision": t.entitlement.c.revision + 1}
+    conn.execute(update(t.entitlement).where(t.entitlement.c.id == one.id).values(**values))
+
+
+def save_grants(conn: Connection, subject: Ref, rows: Iterable[tuple[str, str | None, str, datetime | None]]) -> None:
+    """Keeps (line, entitlement, offering, paid until) of a purchase's lines."""
+    values = [
+        {
+            "subject": str(subject),
+            "line": line,
+            "entitlement": entitlement,
+            "offering": offering,
+            "paid_until": paid.isoformat() if paid else None,
+        }
+        for line, entitlement, offering, paid in rows
+    ]
+    if not values:
+        return
+    stmt = insert(conn, t.grant)
+    new = stmt.excluded
+    conn.execute(
+        stmt.on_conflict_do_update(
+            index_elements=["subject", "line"],
+            set_={
+                "entitlement": func.coalesce(new.entitlement, t.grant.c.entitlement),
+                "offering": new.offering,
+                "paid_until": func.coalesce(new.paid_until, t.grant.c.paid_until),
+            },
+        ),
+        values,
+    )
+
+
+def add_change(conn: Connection, **values: Any) -> int:  # noqa: ANN401  (columns of `change`)
+    """Adds a row to the journal; its id."""
+    return int(conn.execute(t.change.insert().values(at=db_now(), **values).returning(t.change.c.id)).scalar_one())
+
+
+def end_change(conn: Connection, change_id: int, outcome: str, call: Json) -> None:
+    """Says how a change that was begun ended."""
+    conn.execute(update(t.change).where(t.change.c.id == change_id).values(outcome=outcome, call=call))
+
+
+def switched_off_by_us(conn: Connection, entitlement: str) -> bool:
+    """Whether the last switch of this entitlement that the hub made, or began, was a disable."""
+    stmt = (
+        select(t.change.c.action)
+        .where(
+            t.change.c.entitlement == entitlement,
+            t.change.c.action.in_(["Disable", "Enable"]),
+            t.change.c.outcome.in_(["done", "unknown"]),
+        )
+        .order_by(t.change.c.id.desc())
+        .limit(1)
+    )
+    return conn.execute(stmt).scalar() == "Disable"
+
+
+# -- stored objects (a source without an API key)
+
+
+def stored_objects(conn: Connection, connection: str, ref: Ref) -> list[StoredObject]:
+    """The newest stored version of each object of a subject."""
+    where = (t.stored_object.c.connection == connection, t.stored_object.c.subject == str(ref))
+    return [_stored(row) for row in conn.execute(select(t.stored_object).where(*where))]
+
+
+def stored_object(conn: Connection, connection: str, object_id: str) -> StoredObject | None:
+    """One stored object by its id."""
+    where = (t.stored_object.c.connection == connection, t.stored_object.c.object_id == object_id)
+    row = conn.execute(select(t.stored_object).where(*where)).first()
+    return _stored(row) if row else None
+
+
+def store_objects(conn: Connection, connection: str, ref: Ref, objects: Iterable[StoredObject]) -> None:
+    """Keeps these versions in place of older ones."""
+    for one in objects:
+        values = {
+            "subject": str(ref),
+            "kind": one.kind,
+            "body": one.body,
+            "created": one.created,
+            "event_id": one.event_id,
+            "event_type": one.event_type,
+            "previous": one.previous,
+        }
+        stmt = insert(conn, t.stored_object).values(connection=connection, object_id=one.id, **values)
+        conn.execute(stmt.on_conflict_do_update(index_elements=["connection", "object_id"], set_=values))
+
+
+def _stored(row: Any) -> StoredObject:  # noqa: ANN401  (a row)
+    return StoredObject(
+        id=row.object_id,
+        kind=row.kind,
+        body=row.body,
+        created=row.created,
+        event_id=row.event_id,
+        event_type=row.event_type,
+        previous=row.previous,
+    )
+
+
+def bodies(conn: Connection, ref: Ref, since: float) -> list[bytes]:
+    """Raw bodies of a subject's accepted receipts that came in after `since`, oldest first."""
+    stmt = (
+        select(t.receipt.c.body)
+        .where(
+            t.receipt.c.subject == str(ref),
+            t.receipt.c.received_at >= since,
+            t.receipt.c.outcome == "accepted",
+            t.receipt.c.body.is_not(None),
+        )
+        .order_by(t.receipt.c.id)
+        .limit(2000)
+    )
+    return [bytes(body) for body in conn.execute(stmt).scalars()]
+
+
+# -- people
+
+
+def raise_review(conn: Connection, key: str, kind: str, subject: Ref | None, text: str) -> None:
+    """A task for a person, once per `key`; a closed one that comes up again is opened again."""
+    values = {"kind": kind, "subject": str(subject) if subject else None, "text": text, "open": True}
+    stmt = insert(conn, t.review).values(key=key, created_at=db_now(), **values)
+    conn.execute(stmt.on_conflict_do_update(index_elements=["key"], set_={**values, "closed_at": None}))
+
+
+def close_reviews(conn: Connection, subject: Ref, kinds: Sequence[str]) -> None:
+    """What these kinds of task asked for is no longer so."""
+    where = (t.review.c.subject == str(subject), t.review.c.kind.in_(kinds), t.review.c.open)
+    conn.execute(update(t.review).where(*where).values(open=False, closed_at=db_now()))
+
+
+def guard_spent(conn: Connection, connection: str) -> tuple[int, int]:
+    """(disables and shrinkings of the last hour, live entitlements) of a connection."""
+    spent = select(func.count()).where(
+        t.guard_spend.c.connection == connection, t.guard_spend.c.at > db_now() - GUARD_WINDOW_S
+    )
+    live = select(func.count()).where(t.entitlement.c.enabled, t.entitlement.c.subject.startswith(f"{connection}/"))
+    return int(conn.execute(spent).scalar_one()), int(conn.execute(live).scalar_one())
+
+
+def guard_spend(conn: Connection, connection: str, subject: Ref, count: int) -> None:
+    """Counts `count` disables or shrinkings."""
+    row = {"connection": connection, "subject": str(subject), "at": db_now()}
+    for _ in range(count):
+        conn.execute(t.guard_spend.insert().values(**row))
+
+
+def approval(conn: Connection, subject: Ref) -> tuple[str, list[Any]] | None:
+    """(state, acts) of the subject's approval."""
+    row = conn.execute(select(t.approval).where(t.approval.c.subject == str(subject))).first()
+    return (row.state, row.acts) if row else None
+
+
+def put_approval(conn: Connection, subject: Ref, acts: list[Json], state: str) -> None:
+    """What waits for approval, or what was done with it."""
+    values = {"acts": acts, "state": state, "created_at": db_now(), "decided_at": None, "decided_by": None}
+    stmt = insert(conn, t.approval).values(subject=str(subject), **values)
+    conn.execute(stmt.on_conflict_do_update(index_elements=["subject"], set_=values))
+
+
+def drop_approval(conn: Connection, subject: Ref) -> None:
+    """Nothing waits for approval any more."""
+    conn.execute(delete(t.approval).where(t.approval.c.subject == str(subject)))
+
+
+def audit(
+    conn: Connection, actor: str, origin: str, action: str, subject: str | None, detail: Mapping[str, Json]
+) -> None:
+    """Who did what, from where."""
+    row = {"actor": actor, "origin": origin, "action": action, "subject": subject, "detail": dict(detail)}
+    conn.execute(t.audit.insert().values(at=db_now(), **row))
+
+
+# -- cursors
+
+
+def get_cursor(conn: Connection, name: str) -> tuple[str, float] | None:
+    """(value, when it was set) of a named cursor."""
+    row = conn.execute(select(t.cursor).where(t.cursor.c.name == name)).first()
+    return (row.value, row.at) if row else None
+
+
+def set_cursor(conn: Connection, name: str, value: str) -> None:
+    """Keeps a named cursor."""
+    stmt = insert(conn, t.cursor).values(name=name, value=value, at=db_now())
+    conn.execute(stmt.on_conflict_do_update(index_elements=["name"], set_={"value": value, "at": db_now()}))

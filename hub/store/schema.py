@@ -1,0 +1,335 @@
+"""The record's tables. Meanings in docs/record.md; migrations in `migrations/`.
+
+Machine times are floats: epoch seconds, UTC, from the database's clock. Business times (expiry, paid until)
+are ISO 8601 text in UTC inside JSON. `ref` columns hold a subject's text form.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+Id = BigInteger().with_variant(Integer, "sqlite")
+Time = Float(53)  # float8: a REAL would lose the minutes
+
+
+class db_now(FunctionElement[float]):  # noqa: N801  (reads as the SQL function that it is)
+    """The database's own clock in epoch seconds: leases must not depend on any host's."""
+
+    type = Time
+    inherit_cache = True
+
+
+@compiles(db_now, "sqlite")
+def _sqlite_now(_element: db_now, _compiler: SQLCompiler, **_kw: Any) -> str:  # noqa: ANN401
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(db_now, "postgresql")
+def _postgres_now(_element: db_now, _compiler: SQLCompiler, **_kw: Any) -> str:  # noqa: ANN401
+    return "extract(epoch from clock_timestamp())::float8"
+
+
+def _id() -> Column[int]:
+    return Column("id", Id, primary_key=True, autoincrement=True)
+
+
+receipt = Table(
+    "receipt",
+    metadata,
+    _id(),
+    Column("connection", Text, nullable=False),
+    Column("external_id", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("subject", Text),
+    Column("received_at", Time, nullable=False),
+    Column("occurred_at", Time),
+    Column("outcome", Text, nullable=False),  # accepted, ignored, quarantined, dead, conflict
+    Column("reason", Text),
+    Column("duplicates", Integer, nullable=False, server_default="0"),
+    Column("headers", Text, nullable=False),
+    Column("body", LargeBinary),  # None once pruned; the row and its id stay for ever
+    UniqueConstraint("connection", "external_id"),
+    Index(None, "subject", "id"),
+    Index(None, "received_at"),
+    sqlite_autoincrement=True,
+)
+
+subject = Table(
+    "subject",
+    metadata,
+    Column("ref", Text, primary_key=True),
+    Column("connection", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("state", Text, nullable=False),  # idle, due, parked, held, dead
+    Column("cause", Text, nullable=False),  # why it is in this state, a word: event, retry, window, unmapped ...
+    Column("reason", Text, nullable=False, server_default=""),  # the same as a sentence
+    Column("next_look", Time),
+    Column("priority", Integer, nullable=False, server_default="0"),  # 0 live, 1 sweep, 2 replay
+    Column("marks", Integer, nullable=False, server_default="0"),  # grows each time it is made due
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("failing_since", Time),
+    Column("crashes", Integer, nullable=False, server_default="0"),
+    Column("second_look", Time),  # when the pending second look is due
+    Column("verify_at", Time),  # an unknown result: search again then
+    Column("waiting_since", Time),
+    Column("waiting_on", Text),  # an object id
+    Column("looked_at", Time),
+    Column("order_ref", Text),
+    Column("customer", Text),  # the alias that customer_link knows
+    Column("customer_name", Text),
+    Column("summary", Text),  # what the last look came to, a sentence
+    Column("trace", Text),  # of the last bug met
+    Column("created_at", Time, nullable=False),
+    Column("changed_at", Time, nullable=False),
+    Index(None, "state", "priority", "next_look"),
+    Index(None, "order_ref"),
+    Index(None, "waiting_on"),
+    Index(None, "changed_at"),
+)
+
+lease = Table(
+    "lease",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("holder", Text),  # None: free
+    Column("fence", Integer, nullable=False),
+    Column("expires", Time, nullable=False),
+)
+
+intent = Table(
+    "intent",
+    metadata,
+    Column("kind", Text, primary_key=True),  # customer, group, extend
+    Column("key", Text, primary_key=True),  # account reference, order reference, order reference + SKU
+    Column("subject", Text, nullable=False),
+    Column("open", Boolean, nullable=False),
+    Column("started_at", Time, nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("tries", Integer, nullable=False, server_default="1"),
+    Column("activation_code", Text),
+    Column("ids", JSON),
+    Column("closed_at", Time),
+    Index(None, "subject"),
+)
+
+observation = Table(
+    "observation",
+    metadata,
+    _id(),
+    Column("subject", Text, nullable=False),
+    Column("hash", Text, nullable=False),
+    Column("seen", JSON, nullable=False),
+    Column("seen_at", Time, nullable=False),
+    UniqueConstraint("subject", "hash"),
+    sqlite_autoincrement=True,
+)
+
+stored_object = Table(
+    "stored_object",
+    metadata,
+    Column("connection", Text, primary_key=True),
+    Column("object_id", Text, primary_key=True),
+    Column("subject", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("body", JSON, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("event_id", Text, nullable=False),
+    Column("event_type", Text, nullable=False),
+    Column("previous", JSON),
+    Index(None, "subject"),
+)
+
+grant = Table(
+    "grant",
+    metadata,
+    Column("subject", Text, primary_key=True),
+    Column("line", Text, primary_key=True),  # the vendor's line id
+    Column("entitlement", Text),
+    Column("offering", Text, nullable=False),
+    Column("paid_until", Text),
+)
+
+customer_link = Table(
+    "customer_link",
+    metadata,
+    Column("alias", Text, primary_key=True),
+    Column("account_ref", Text, nullable=False),
+    Column("zentitle_id", Text, nullable=False),
+)
+
+entitlement = Table(
+    "entitlement",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("group_id", Text, nullable=False),
+    Column("customer_id", Text, nullable=False),
+    Column("order_ref", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("offering", Text, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("revision", Integer, nullable=False, server_default="1"),
+    Column("body", JSON, nullable=False),  # domain.Entitlement
+    Column("reasons", JSON, nullable=False),  # field -> {value, rule, because, lines}
+    Column("catalog_version", Text, nullable=False),
+    Column("observation", Text),  # hash
+    Column("read_at", Time, nullable=False),
+    Column("changed_at", Time, nullable=False),
+    Index(None, "order_ref"),
+    Index(None, "subject"),
+    Index(None, "changed_at"),
+)
+
+change = Table(
+    "change",
+    metadata,
+    _id(),
+    Column("look", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("entitlement", Text),
+    Column("at", Time, nullable=False),
+    Column("action", Text, nullable=False),  # CreateGroup, SetTerms ...
+    Column(
+        "outcome", Text, nullable=False
+    ),  # done, unknown, refused, found (an unknown one that was done), held, observed
+    Column("wanted", JSON, nullable=False),  # field -> value
+    Column("found", JSON, nullable=False),  # field -> value before
+    Column("call", JSON),  # method, path, body, status
+    Column("why", JSON, nullable=False),  # field -> {rule, because, lines}
+    Column("cause", Text, nullable=False),  # what made the subject due
+    Column("catalog_version", Text, nullable=False),
+    Column("observation", Text),
+    Index(None, "subject", "id"),
+    Index(None, "entitlement", "id"),
+    sqlite_autoincrement=True,
+)
+
+catalog_version = Table(
+    "catalog_version",
+    metadata,
+    Column("version", Text, primary_key=True),
+    Column("body", JSON, nullable=False),
+    Column("stored_at", Time, nullable=False),
+)
+
+review = Table(
+    "review",
+    metadata,
+    _id(),
+    Column("key", Text, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),
+    Column("subject", Text),
+    Column("text", Text, nullable=False),
+    Column("open", Boolean, nullable=False),
+    Column("created_at", Time, nullable=False),
+    Column("closed_at", Time),
+    Index(None, "open", "id"),
+    Index(None, "subject"),
+    sqlite_autoincrement=True,
+)
+
+approval = Table(
+    "approval",
+    metadata,
+    Column("subject", Text, primary_key=True),
+    Column("acts", JSON, nullable=False),
+    Column("state", Text, nullable=False),  # waiting, approved, used, observed
+    Column("created_at", Time, nullable=False),
+    Column("decided_at", Time),
+    Column("decided_by", Text),
+)
+
+guard_spend = Table(
+    "guard_spend",
+    metadata,
+    _id(),
+    Column("connection", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("at", Time, nullable=False),
+    Index(None, "connection", "at"),
+    sqlite_autoincrement=True,
+)
+
+cursor = Table(
+    "cursor",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("at", Time, nullable=False),
+)
+
+rate = Table(
+    "rate",
+    metadata,
+    Column("connection", Text, primary_key=True),
+    Column("tokens", Float(53), nullable=False),
+    Column("at", Time, nullable=False),
+    Column("hold_until", Time, nullable=False, server_default="0"),
+)
+
+token = Table(
+    "token",
+    metadata,
+    Column("connection", Text, primary_key=True),
+    Column("secret", Text, nullable=False),  # encrypted with the hub's secret
+    Column("expires", Time, nullable=False),
+)
+
+user = Table(
+    "user",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("password", Text, nullable=False),  # argon2id
+    Column("created_at", Time, nullable=False),
+    Column("disabled", Boolean, nullable=False, server_default="0"),
+)
+
+session = Table(
+    "session",
+    metadata,
+    Column("digest", Text, primary_key=True),  # SHA-256 of the cookie
+    Column("user", Text, ForeignKey("user.name"), nullable=False),
+    Column("csrf", Text, nullable=False),
+    Column("created_at", Time, nullable=False),
+    Column("used_at", Time, nullable=False),
+    Index(None, "user"),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    _id(),
+    Column("at", Time, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("subject", Text),
+    Column("detail", JSON, nullable=False),
+    sqlite_autoincrement=True,
+)

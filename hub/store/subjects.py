@@ -1,0 +1,326 @@
+"""Subjects and leases: what to look at next, and who may.
+
+A lease is a row with a fence that grows each time it is taken; its end is on the database's clock. A subject
+whose lease ended without being released is a suspect: whoever worked on it died.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, case, func, literal, or_, select, text, update
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from hub.domain import Ref
+from hub.errors import LeaseLost
+from hub.store.schema import db_now, lease, subject
+
+LIVE, SWEEP, REPLAY = 0, 1, 2
+
+
+TIMES = ("next_look", "failing_since", "second_look", "verify_at", "waiting_since", "looked_at")
+_IF_UNMARKED = ("state", "cause", "reason", "next_look", "priority")
+_WHATEVER = (
+    "tries",
+    "failing_since",
+    "crashes",
+    "second_look",
+    "verify_at",
+    "waiting_since",
+    "waiting_on",
+    "looked_at",
+    "order_ref",
+    "customer",
+    "customer_name",
+    "summary",
+    "trace",
+)
+ENDING = _IF_UNMARKED + _WHATEVER
+
+
+def _typed(name: str) -> str:
+    kind = "float8" if name in TIMES else "integer" if name in {"tries", "crashes", "priority"} else "text"
+    return f"CAST(:{name} AS {kind})"
+
+
+_SETS = ", ".join(
+    [f"{name} = CASE WHEN marks = :marks THEN {_typed(name)} ELSE {name} END" for name in _IF_UNMARKED]
+    + [f"{name} = {_typed(name)}" for name in _WHATEVER]
+)
+_HELD = "key = :key AND holder = :holder AND fence = :fence"
+_FINISH = text(
+    f"UPDATE subject SET {_SETS}, changed_at = :at WHERE ref = :ref AND EXISTS (SELECT 1 FROM lease WHERE {_HELD})"
+)
+_RELEASE = text(f"UPDATE lease SET holder = NULL WHERE {_HELD}")
+
+
+_CLOCK = {
+    "sqlite": "((julianday('now') - 2440587.5) * 86400.0)",
+    "postgresql": "CAST(extract(epoch from clock_timestamp()) AS float8)",
+}
+_TAKE_FREE = {
+    dialect: text(
+        f"INSERT INTO lease (key, holder, fence, expires) VALUES (:key, :holder, 1, {clock} + :ttl) "
+        "ON CONFLICT (key) DO UPDATE SET holder = excluded.holder, fence = lease.fence + 1, "
+        "expires = excluded.expires WHERE lease.holder IS NULL"
+    )
+    for dialect, clock in _CLOCK.items()
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A lease that this process took: write only while `fence` is still the row's."""
+
+    key: str
+    holder: str
+    fence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """A subject under lease, as it stood when taken at `at` (the database's clock; `tick` is our monotonic one)."""
+
+    ref: Ref
+    lease: Lease
+    row: Mapping[str, Any]
+    at: float
+    tick: float = field(default_factory=time.monotonic)
+
+    def now(self) -> float:
+        """The database's clock as this process can tell it without asking."""
+        return self.at + time.monotonic() - self.tick
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A look that is over: every column of ENDING (times absolute), and further leases to free."""
+
+    leased: Leased
+    values: Mapping[str, Any]
+    also: tuple[Lease, ...] = ()
+
+
+def insert(conn: Connection, table: Any) -> Any:  # noqa: ANN401  (dialects' own Insert classes)
+    """An INSERT that knows ON CONFLICT, in this connection's dialect."""
+    return sqlite_insert(table) if conn.dialect.name == "sqlite" else postgres_insert(table)
+
+
+def now(conn: Connection) -> float:
+    """The database's clock, epoch seconds."""
+    return float(conn.execute(select(db_now())).scalar_one())
+
+
+def subject_key(ref: Ref | str) -> str:
+    """The lease key of a subject."""
+    return f"subject:{ref}"
+
+
+def mark_due(
+    conn: Connection, refs: Iterable[Ref], *, cause: str, reason: str, delay_s: float = 0, priority: int = LIVE
+) -> None:
+    """Makes subjects due. One that is due sooner stays so; dead and parked ones come back to life."""
+    at = now(conn)
+    rows = [
+        {
+            "ref": str(ref),
+            "connection": ref.source,
+            "kind": ref.kind,
+            "state": "due",
+            "cause": cause,
+            "reason": reason,
+            "next_look": at + delay_s,
+            "priority": priority,
+            "marks": 1,
+            "created_at": at,
+            "changed_at": at,
+        }
+        for ref in sorted(set(refs))
+    ]
+    if not rows:
+        return
+    stmt = insert(conn, subject)
+    new = stmt.excluded
+    sooner = and_(subject.c.state == "due", subject.c.next_look <= new.next_look, subject.c.cause == "event")
+    conn.execute(
+        stmt.on_conflict_do_update(
+            index_elements=["ref"],
+            set_={
+                "state": "due",
+                "marks": subject.c.marks + 1,
+                "changed_at": new.changed_at,
+                "cause": case((sooner, subject.c.cause), else_=new.cause),
+                "reason": case((sooner, subject.c.reason), else_=new.reason),
+                "next_look": case((sooner, subject.c.next_look), else_=new.next_look),
+                "priority": case((sooner, subject.c.priority), else_=new.priority),
+            },
+        ),
+        rows,
+    )
+
+
+def wake(conn: Connection, where: Any, *, cause: str, reason: str) -> int:  # noqa: ANN401  (a SQL expression)
+    """Makes every subject that matches `where` due now; the count."""
+    values = {
+        "state": "due",
+        "cause": cause,
+        "reason": reason,
+        "marks": subject.c.marks + 1,
+        "tries": 0,
+        "crashes": 0,
+        "failing_since": None,
+        "next_look": db_now(),
+        "changed_at": db_now(),
+    }
+    return conn.execute(update(subject).where(where).values(values)).rowcount
+
+
+def take(conn: Connection, key: str, holder: str, ttl_s: float) -> Lease | None:
+    """The lease on `key`, or None while somebody else holds it. A dead holder's lease is taken over once ended."""
+    stmt = insert(conn, lease).values(key=key, holder=holder, fence=1, expires=db_now() + ttl_s)
+    row = conn.execute(
+        stmt.on_conflict_do_update(
+            index_elements=["key"],
+            set_={"holder": holder, "fence": lease.c.fence + 1, "expires": stmt.excluded.expires},
+            where=or_(lease.c.holder.is_(None), lease.c.expires < db_now()),
+        ).returning(lease.c.fence)
+    ).first()
+    return Lease(key, holder, row.fence) if row else None
+
+
+def release(conn: Connection, held: Lease) -> None:
+    """Frees the lease, if it is still ours."""
+    conn.execute(update(lease).where(_ours(held)).values(holder=None))
+
+
+def renew(conn: Connection, holder: str, keys: Sequence[str], ttl_s: float) -> set[str]:
+    """Moves the end of all these leases that are still `holder`'s, in one UPDATE; the keys that were."""
+    stmt = update(lease).where(lease.c.holder == holder, lease.c.key.in_(keys)).values(expires=db_now() + ttl_s)
+    return set(conn.execute(stmt.returning(lease.c.key)).scalars())
+
+
+def check(conn: Connection, *held: Lease) -> None:
+    """Raises LeaseLost unless every lease is still ours: first thing in each write of a look."""
+    for one in sorted(held, key=lambda h: h.key):
+        # A no-op write: on PostgreSQL it keeps the row ours until COMMIT.
+        if conn.execute(update(lease).where(_ours(one)).values(holder=one.holder)).rowcount != 1:
+            raise LeaseLost(f"{one.key} was taken over (fence {one.fence} has passed)")
+
+
+def lease_due(conn: Connection, holder: str, ttl_s: float, limit: int) -> list[Leased]:
+    """Up to `limit` due subjects, live work first, each under a lease of its own. Suspects are left out."""
+    rows = _due(conn, or_(lease.c.key.is_(None), lease.c.holder.is_(None)), limit)
+    if not rows:
+        return []
+    conn.execute(
+        _TAKE_FREE[conn.dialect.name], [{"key": subject_key(row.ref), "holder": holder, "ttl": ttl_s} for row in rows]
+    )
+    keys = [subject_key(row.ref) for row in rows]
+    taken = select(lease.c.key, lease.c.fence).where(lease.c.holder == holder, lease.c.key.in_(keys))
+    fences = {row.key: row.fence for row in conn.execute(taken)}
+    return [
+        Leased(Ref.parse(row.ref), Lease(key, holder, fences[key]), row._asdict(), row.now)
+        for row, key in zip(rows, keys, strict=True)
+        if key in fences
+    ]
+
+
+def lease_one(conn: Connection, ref: Ref, holder: str, ttl_s: float) -> Leased | None:
+    """This subject under a lease, due or not; None while it is held elsewhere or not known."""
+    row = conn.execute(select(subject, db_now().label("now")).where(subject.c.ref == str(ref))).first()
+    return _take_subject(conn, row, holder, ttl_s) if row else None
+
+
+def suspects(conn: Connection, limit: int) -> list[Ref]:
+    """Due subjects whose last holder died at work."""
+    dead = and_(lease.c.holder.is_not(None), lease.c.expires < db_now())
+    return [Ref.parse(row.ref) for row in _due(conn, dead, limit, lock=False)]
+
+
+def lease_solo(conn: Connection, ref: Ref, holder: str, ttl_s: float) -> Leased | None:
+    """A suspect under a lease, with one crash more on its record until the lease is released."""
+    leased = lease_one(conn, ref, holder, ttl_s)
+    if leased:
+        conn.execute(
+            update(subject).where(subject.c.ref == str(ref)).values(crashes=subject.c.crashes + 1, changed_at=db_now())
+        )
+    return leased
+
+
+def next_due(conn: Connection) -> float | None:
+    """Seconds until something is due (0 and less: now); None where nothing is."""
+    busy = select(lease.c.key).where(lease.c.key == literal("subject:") + subject.c.ref, lease.c.holder.is_not(None))
+    alive = busy.where(lease.c.expires >= db_now()).exists()
+    stmt = select(func.min(subject.c.next_look) - db_now()).where(subject.c.state == "due", ~alive)
+    found = conn.execute(stmt).scalar()
+    return None if found is None else float(found)
+
+
+def busy(conn: Connection) -> int:
+    """How many subjects are due for anything but a second look or a verification that is still to come."""
+    to_come = subject.c.cause.in_(["second look", "verify"]) & (subject.c.next_look > db_now())
+    held = lease.c.key == literal("subject:") + subject.c.ref
+    at_work = select(lease.c.key).where(held, lease.c.holder.is_not(None)).exists()
+    stmt = select(func.count()).where(subject.c.state == "due", or_(~to_come, at_work))
+    return int(conn.execute(stmt).scalar_one())
+
+
+def finish(conn: Connection, ended: Sequence[Ended]) -> None:
+    """Ends looks: writes each subject's new row and frees its leases; one whose lease was lost is left alone.
+
+    A subject that was made due again meanwhile stays due.
+    """
+    at = now(conn)
+    rows = [_ending(one, at) for one in ended]
+    rows.sort(key=lambda row: str(row["ref"]))
+    conn.execute(_FINISH, rows)
+    leases = [held for one in ended for held in (one.leased.lease, *one.also)]
+    conn.execute(_RELEASE, [{"key": held.key, "holder": held.holder, "fence": held.fence} for held in leases])
+
+
+def _ending(one: Ended, at: float) -> dict[str, Any]:
+    held = one.leased.lease
+    return {
+        **{name: one.values[name] for name in ENDING},
+        "ref": str(one.leased.ref),
+        "marks": one.leased.row["marks"],
+        "key": held.key,
+        "holder": held.holder,
+        "fence": held.fence,
+        "at": at,
+    }
+
+
+def _ours(held: Lease) -> Any:  # noqa: ANN401
+    return and_(lease.c.key == held.key, lease.c.holder == held.holder, lease.c.fence == held.fence)
+
+
+def _due(conn: Connection, condition: Any, limit: int, *, lock: bool = True) -> Sequence[Row[Any]]:  # noqa: ANN401
+    on = lease.c.key == literal("subject:") + subject.c.ref
+    stmt = (
+        select(subject, db_now().label("now"))
+        .select_from(subject.outerjoin(lease, on))
+        .where(subject.c.state == "due", subject.c.next_look <= db_now(), condition)
+        .order_by(subject.c.priority, subject.c.next_look)
+        .limit(limit)
+    )
+    return conn.execute(stmt.with_for_update(of=subject, skip_locked=True) if lock else stmt).all()
+
+
+def _take_subject(conn: Connection, row: Row[Any], holder: str, ttl_s: float) -> Leased | None:
+    held = take(conn, subject_key(row.ref), holder, ttl_s)
+    return Leased(Ref.parse(row.ref), held, row._asdict(), row.now) if held else None
+
+
+def find(conn: Connection, words: str) -> list[str]:
+    """Refs of subjects that `words` names: the whole ref, or its last part."""
+    exact = conn.execute(select(subject.c.ref).where(subject.c.ref == words)).scalars().all()
+    if exact:
+        return list(exact)
+    stmt = text("SELECT ref FROM subject WHERE ref LIKE :tail ESCAPE '!' ORDER BY ref LIMIT 20")
+    tail = words.replace("!", "!!").replace("%", "!%").replace("_", "!_")
+    return list(conn.execute(stmt, {"tail": f"%/{tail}"}).scalars())

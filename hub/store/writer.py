@@ -1,0 +1,171 @@
+"""One thread that does a process's writes, in batches that share a commit.
+
+No timer: a batch is what queued while the last commit ran. The thread starts at the first write, so a process
+that forks before it writes is safe. On SQLite every unit goes through it, under one file lock beside the
+database (many processes that write as they like starve each other: docs/adr/0002). On PostgreSQL only receipts do.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Generic, TypeVar
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from hub.errors import Unavailable
+from hub.store import inbox
+from hub.store.inbox import NewReceipt
+
+T = TypeVar("T")
+BATCH = 256
+YIELD_S = 0.001
+
+
+class Job(Generic[T]):
+    """A unit waiting for its commit. A bare lock is the cheapest thing to wait on."""
+
+    __slots__ = ("_done", "error", "receipt", "unit", "value")
+
+    def __init__(self, unit: Callable[[Connection], T] | None, receipt: NewReceipt | None = None) -> None:
+        self.unit, self.receipt = unit, receipt
+        self.value: T | None = None
+        self.error: BaseException | None = None
+        self._done = threading.Lock()
+        self._done.acquire()
+
+    def wait(self, timeout_s: float) -> T:
+        """The unit's value once committed, or its exception; Unavailable when it takes too long."""
+        if not self._done.acquire(timeout=timeout_s):
+            raise Unavailable("the record did not commit in time")
+        if self.error is not None:
+            raise self.error
+        return self.value  # type: ignore[return-value]  # set before the lock is released
+
+    def finish(self) -> None:
+        """Lets the waiter go on."""
+        self._done.release()
+
+
+class Writer:
+    """The writing thread of one process."""
+
+    def __init__(self, engine: Engine, lock_file: Path | None, settle_s: float) -> None:
+        self._engine, self._settle_s = engine, settle_s
+        self._lock_file = lock_file
+        self._lock_fd: int | None = None
+        self._queue: SimpleQueue[Job[object] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="record-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, job: Job[T]) -> Job[T]:
+        """Queues `job`; wait on it."""
+        self._queue.put(job)  # type: ignore[arg-type]  # a queue of jobs of any value
+        return job
+
+    def close(self) -> None:
+        """Finishes what is queued, then ends the thread."""
+        self._queue.put(None)
+        self._thread.join(timeout=10)
+
+    def _run(self) -> None:
+        while (first := self._queue.get()) is not None:
+            batch, ended = self._collect(first)
+            self._commit(batch)
+            if ended:
+                return
+            if self._lock_file is not None:
+                time.sleep(YIELD_S)
+
+    def _collect(self, first: Job[object]) -> tuple[list[Job[object]], bool]:
+        batch = [first]
+        try:
+            while len(batch) < BATCH:
+                job = self._queue.get_nowait()
+                if job is None:
+                    return batch, True
+                batch.append(job)
+        except Empty:
+            pass
+        return batch, False
+
+    def _commit(self, batch: list[Job[object]]) -> None:
+        try:
+            with self._alone(), self._engine.connect() as conn:
+                self._begin(conn)
+                self._work(conn, batch)
+                conn.commit()
+        except BaseException as error:  # noqa: BLE001  (told to each waiter, none is left hanging)
+            for job in batch:
+                job.error = unavailable(error)
+        for job in batch:
+            job.finish()
+
+    def _begin(self, conn: Connection) -> None:
+        conn.begin()
+        if self._lock_file is not None:
+            conn.exec_driver_sql("BEGIN IMMEDIATE")
+
+    def _work(self, conn: Connection, batch: list[Job[object]]) -> None:
+        receipts = [job for job in batch if job.receipt is not None]
+        if receipts:
+            self._insert(conn, receipts)
+        for job in batch:
+            if job.unit is not None:
+                _attempt(conn, job, job.unit)
+
+    def _insert(self, conn: Connection, jobs: list[Job[object]]) -> None:
+        """All in one go; one bad row fails alone."""
+        try:
+            with conn.begin_nested():
+                self._insert_all(conn, jobs)
+        except DBAPIError:
+            for job in jobs:
+                _attempt(conn, job, lambda c, j=job: self._insert_all(c, [j]))  # type: ignore[misc]
+
+    def _insert_all(self, conn: Connection, jobs: list[Job[object]]) -> object:
+        rows = [job.receipt for job in jobs if job.receipt is not None]
+        for job, new in zip(jobs, inbox.insert(conn, rows, self._settle_s), strict=True):
+            job.value = new
+        return jobs[0].value
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        if self._lock_file is None:
+            yield
+            return
+        if self._lock_fd is None:
+            self._lock_fd = os.open(self._lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._lock_fd, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._lock_fd, fcntl.LOCK_UN)
+
+
+def _attempt(conn: Connection, job: Job[object], unit: Callable[[Connection], object]) -> None:
+    try:
+        with conn.begin_nested():
+            job.value = unit(conn)
+    except BaseException as error:  # noqa: BLE001  (told to the waiter)
+        job.error = unavailable(error)
+
+
+def unavailable(error: BaseException) -> BaseException:
+    """A database that can't write now, as Unavailable; anything else as it is."""
+    if isinstance(error, (OSError, DBAPIError)) and (isinstance(error, OSError) or _passing(error)):
+        wrapped = Unavailable(f"the record can't be written now ({type(error).__name__})")
+        wrapped.__cause__ = error
+        return wrapped
+    return error
+
+
+def _passing(error: DBAPIError) -> bool:
+    return type(error).__name__ in {"OperationalError", "InterfaceError", "InternalError"}

@@ -1,0 +1,120 @@
+"""What to look at when nobody said so: the vendors' lists of changes, and once a day their lists of purchases.
+
+A sweep marks subjects due; it never acts. Only a difference from the record is worth a look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import TypeVar
+
+import structlog
+from sqlalchemy import Connection
+
+from hub import decide, references
+from hub.domain import Purchase, Ref, Standing
+from hub.errors import HubError
+from hub.policy import Unmapped, licenses_for
+from hub.ports import Connector, PurchaseSource
+from hub.reconcile import Shop
+from hub.store import records, subjects
+from hub.store.records import Memory
+
+T = TypeVar("T")
+log = structlog.get_logger()
+OVERLAP = timedelta(minutes=10)
+OLDEST = timedelta(days=30)  # Stripe keeps its events that long; an older cursor means the full list
+CHUNK = 200
+
+
+def sweep(shop: Shop, connector: Connector) -> int:
+    """Marks due what changed since the last sweep, or what differs from the full list; how many.
+
+    Repeatable; the cursor moves only when the list was read to its end.
+    """
+    source = connector.purchases
+    if source is None or not source.can_read:
+        return 0
+    name = f"changes:{connector.name}"
+    with shop.store.read() as conn:
+        cursor = records.get_cursor(conn, name)
+        full = records.get_cursor(conn, f"full:{connector.name}")
+        now = subjects.now(conn)
+    marked = 0
+    if full is None or now - full[1] >= shop.timing.full_sweep or _too_old(cursor, now):
+        marked += full_sweep(shop, connector, source)
+    return marked + _changes(shop, connector, source, name, cursor)
+
+
+def full_sweep(shop: Shop, connector: Connector, source: PurchaseSource) -> int:
+    """Compares every purchase in the vendor's list with the record; marks due what differs."""
+    marked = seen = 0
+    for chunk in _chunks(source.purchases()):
+        seen += len(chunk)
+        with shop.store.read() as conn:
+            differing = [one.ref for one in chunk if differs(shop, connector, one, records.recall(conn, one.ref))]
+        marked += _mark(shop, differing, "differs from the vendor's list")
+    shop.store.write(lambda conn: records.set_cursor(conn, f"full:{connector.name}", str(seen)))
+    log.info("sweep.full", source=connector.name, purchases=seen, marked=marked)
+    return marked
+
+
+def differs(shop: Shop, connector: Connector, purchase: Purchase, memory: Memory) -> bool:
+    """Whether the record would have to change for this purchase; an unmapped one that is known counts as equal."""
+    if purchase.standing in {Standing.PENDING, Standing.UNKNOWN}:
+        return purchase.standing is Standing.UNKNOWN
+    order_ref = references.reference(connector.ref, purchase.ref.id)
+    wanted = licenses_for(purchase, order_ref, connector.catalog_key, shop.rules, memory.paid)
+    if isinstance(wanted, Unmapped):
+        return True
+    held = [replace(one.entitlement, lines=memory.lines_of(one.entitlement.id)) for one in memory.snapshots.values()]
+    plan = decide.pair(wanted, held, {})
+    return bool(plan.missing) or bool(decide.decide(plan))
+
+
+def _changes(
+    shop: Shop, connector: Connector, source: PurchaseSource, name: str, cursor: tuple[str, float] | None
+) -> int:
+    since = datetime.fromisoformat(cursor[0]) - OVERLAP if cursor else datetime.now(UTC) - OVERLAP
+    newest, marked = None, 0
+    for chunk in _chunks(source.changes(since)):
+        newest = max([one.at for one in chunk] + ([newest] if newest else []))
+        marked += _mark(shop, [one.ref for one in chunk], "in the vendor's list of changes")
+    reached = max(newest or since + OVERLAP, since + OVERLAP)
+
+    def unit(conn: Connection) -> None:
+        records.set_cursor(conn, name, reached.isoformat())
+
+    shop.store.write(unit)
+    return marked
+
+
+def _mark(shop: Shop, refs: Iterable[Ref], why: str) -> int:
+    refs = set(refs)
+    if refs:
+        shop.store.write(lambda conn: subjects.mark_due(conn, refs, cause="sweep", reason=why, priority=subjects.SWEEP))
+    return len(refs)
+
+
+def _too_old(cursor: tuple[str, float] | None, now: float) -> bool:
+    return cursor is not None and now - cursor[1] > OLDEST.total_seconds()
+
+
+def _chunks(rows: Iterator[T]) -> Iterator[list[T]]:
+    while chunk := list(islice(rows, CHUNK)):
+        yield chunk
+
+
+def sweep_all(shop: Shop) -> dict[str, int | str]:
+    """Sweeps every connection that can be read; one that fails does not stop the others."""
+    done: dict[str, int | str] = {}
+    for name, connector in shop.connectors.items():
+        try:
+            done[name] = sweep(shop, connector)
+        except HubError as error:
+            log.warning("sweep.failed", source=name, error=str(error))
+            done[name] = str(error)
+    return done

@@ -1,0 +1,1 @@
+"""HTTP: receiver, probes, console. Thin: what happens is decided elsewhere."""

@@ -1,0 +1,66 @@
+"""The Flask application: receiver, probes, metrics, console."""
+
+from __future__ import annotations
+
+from flask import Flask, Response, jsonify, request
+from sqlalchemy import Connection
+from werkzeug.exceptions import HTTPException
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from hub import log, metrics, runtime, settings, wiring
+from hub.errors import Unavailable
+from hub.store import records
+from hub.web import auth, console, receiver
+from hub.web.problem import problem
+from hub.wiring import Hub
+
+
+def create_app(hub: Hub) -> Flask:
+    """The application on `hub`."""
+    app = Flask(__name__)
+    app.config["MAX_CONTENT_LENGTH"] = 1024 * 1024  # forms; the receiver counts for itself
+    app.register_blueprint(receiver.blueprint(hub))
+    _probes(app, hub)
+    auth.install(app, hub)
+    app.register_blueprint(console.blueprint(hub))
+    app.register_error_handler(Unavailable, lambda error: problem(503, str(error), {"Retry-After": "5"}))
+    if hub.settings.hub.trusted_proxies:
+        hops = hub.settings.hub.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+    return app
+
+
+def from_environment() -> Flask:
+    """What the server loads in its worker process: the hub of HUB_CONFIG."""
+    log.configure("web")
+    runtime.die_with_parent()
+    hub = wiring.build(settings.load())
+    wiring.start(hub)
+    return create_app(hub)
+
+
+def _probes(app: Flask, hub: Hub) -> None:
+    @app.get("/healthz")
+    def healthz() -> Response:
+        return jsonify(status="alive")
+
+    @app.get("/readyz")
+    def readyz() -> Response:
+        def unit(conn: Connection) -> None:
+            records.set_cursor(conn, "ready", "")
+
+        try:
+            hub.store.write(unit, timeout_s=3)
+        except Unavailable as error:
+            return problem(503, str(error), {"Retry-After": "5"})
+        return jsonify(status="ready", degraded=[] if hub.bell.alive() else ["redis"])
+
+    @app.get("/metrics")
+    def metrics_text() -> Response:
+        return Response(metrics.render(hub.store), content_type="text/plain; version=0.0.4")
+
+    @app.errorhandler(HTTPException)
+    def http_error(error: HTTPException) -> Response | HTTPException:
+        if request.path.startswith(("/webhooks/", "/api/", "/healthz", "/readyz", "/metrics")):
+            return problem(error.code or 500, error.description or "")
+        return error

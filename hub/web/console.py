@@ -1,0 +1,5 @@
+from flask import Blueprint
+
+
+def blueprint(hub):
+    return Blueprint("console", __name__)

@@ -1,0 +1,137 @@
+"""`POST /webhooks/<connection>`: the door. Raw bytes are verified before anything else; 2xx means committed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import structlog
+from flask import Blueprint, Response, request
+
+from hub.errors import Unavailable, VerificationError
+from hub.failpoint import failpoint
+from hub.inbox import accept
+from hub.metrics import RECEIVED, REJECTED
+from hub.web.body import BodyReader, TooLargeError, TooSlowError
+from hub.web.problem import problem
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+    from hub.ports import Connector
+    from hub.wiring import Hub
+
+log = structlog.get_logger()
+FAILURES_PER_S = 20
+HARD_LIMIT = 5 * 1024 * 1024
+
+
+class FailureBudget:
+    """20 unverified requests a second per address; more are told to slow down. Verified ones never are."""
+
+    def __init__(self, per_s: int = FAILURES_PER_S) -> None:
+        self._per_s = per_s
+        self._second = 0
+        self._failures: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def spent(self, address: str, now: float) -> bool:
+        """Counts a failure; whether this address has had more than its share this second."""
+        with self._lock:
+            if int(now) != self._second:
+                self._second = int(now)
+                self._failures.clear()
+            self._failures[address] = self._failures.get(address, 0) + 1
+            return self._failures[address] > self._per_s
+
+
+def blueprint(hub: Hub) -> Blueprint:
+    """The receiver's routes."""
+    door = Blueprint("receiver", __name__)
+    budget, reader = FailureBudget(), BodyReader()
+    doors = {name: one for name, one in hub.connectors.items() if one.webhooks is not None}
+
+    @door.post("/webhooks/<connection>")
+    def receive(connection: str) -> Response:
+        connector = doors.get(connection)
+        try:
+            return _receive(hub, connector or _any(doors), reader, known=connector is not None)
+        except _Refusal as refusal:
+            REJECTED.labels(connection if connector else "unknown", refusal.reason).inc()
+            if refusal.status in {401, 404} and budget.spent(request.remote_addr or "", time.time()):
+                return problem(429, "too many requests that could not be verified", {"Retry-After": "1"})
+            return problem(refusal.status, refusal.detail, refusal.headers)
+
+    return door
+
+
+class _Refusal(Exception):  # noqa: N818
+    def __init__(self, status: int, reason: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        self.status, self.reason, self.detail, self.headers = status, reason, detail, headers
+        super().__init__(reason)
+
+
+def _any(doors: Mapping[str, Connector]) -> Connector | None:
+    """A connection to do the same work with for a name that nobody has (S02)."""
+    return next(iter(doors.values()), None)
+
+
+def _receive(hub: Hub, connector: Connector | None, reader: BodyReader, *, known: bool) -> Response:
+    environ = request.environ
+    if environ.get("HTTP_CONTENT_ENCODING", "identity").lower() not in {"", "identity"}:
+        raise _Refusal(415, "encoding", "send the body as it is, without Content-Encoding")
+    if connector is None or connector.webhooks is None:
+        raise _Refusal(404, "unknown connection", "no connection of this name takes webhooks")
+    limit = min(connector.body_limit, HARD_LIMIT)
+    body = _read(reader, environ, limit)
+    now, headers = time.time(), _headers(environ)
+    if not known:
+        _verify_for_nothing(connector, body, headers, now)
+        raise _Refusal(404, "unknown connection", "no connection of this name takes webhooks")
+    try:
+        outcomes = accept(hub.store, connector, body, headers, now)
+    except VerificationError as error:
+        log.info("receipt.refused", source=connector.name, because=error.reason)
+        raise _Refusal(401, error.reason, "the request is not proven to come from the vendor") from error
+    except Unavailable as error:
+        raise _Refusal(
+            503, "record", "not recorded, send it again", {"Retry-After": f"{error.retry_after:.0f}"}
+        ) from error
+    except Exception as error:
+        log.exception("receipt.failed", source=connector.name)
+        raise _Refusal(503, "bug", "not recorded, send it again", {"Retry-After": "30"}) from error
+    for outcome in outcomes:
+        RECEIVED.labels(connector.name, outcome).inc()
+    failpoint("receipt.before_ring")
+    hub.bell.ring_soon()
+    return Response(b"ok\n", 200, content_type="text/plain")
+
+
+def _read(reader: BodyReader, environ: WSGIEnvironment, limit: int) -> bytes:
+    declared = environ.get("CONTENT_LENGTH") or ""
+    try:
+        return reader.read(environ["wsgi.input"], int(declared) if declared.isdigit() else None, limit)
+    except TooLargeError as error:
+        raise _Refusal(
+            413, "too large", f"a body of at most {limit} bytes is taken", {"Connection": "close"}
+        ) from error
+    except TooSlowError as error:
+        raise _Refusal(408, "too slow", "the body did not come in time", {"Connection": "close"}) from error
+
+
+def _headers(environ: WSGIEnvironment) -> dict[str, str]:
+    """Header names in lower case, as connectors expect them."""
+    headers = {key[5:].replace("_", "-").lower(): value for key, value in environ.items() if key.startswith("HTTP_")}
+    if "CONTENT_TYPE" in environ:
+        headers["content-type"] = environ["CONTENT_TYPE"]
+    return headers
+
+
+def _verify_for_nothing(connector: Connector, body: bytes, headers: Mapping[str, str], now: float) -> None:
+    try:
+        if connector.webhooks:
+            connector.webhooks.verify(body, headers, now)
+    except VerificationError:
+        return

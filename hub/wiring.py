@@ -1,0 +1,168 @@
+"""The composition root: settings in, a working hub out. The only hub module that imports connectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from ipaddress import ip_address
+from types import ModuleType
+from urllib.parse import urlsplit
+
+from sqlalchemy import Connection
+
+import connectors.stripe
+import connectors.zentitle
+from hub import catalog, settings
+from hub.bell import Bell
+from hub.errors import ConfigurationError
+from hub.limits import RecordLimiter, RecordTokens
+from hub.policy import Rules
+from hub.ports import Connector, Deps
+from hub.reconcile import Shop
+from hub.settings import Settings
+from hub.store import Store, records, schema, subjects
+from hub.store.migrate import check_version
+from hub.store.subjects import insert
+
+KINDS: dict[str, ModuleType] = {"stripe": connectors.stripe, "zentitle": connectors.zentitle}
+
+
+@dataclass(frozen=True)
+class Hub:
+    """Everything that a process of the hub needs."""
+
+    settings: Settings
+    store: Store
+    bell: Bell
+    connectors: Mapping[str, Connector]
+    rules: Rules
+    observe: bool = False
+
+    @property
+    def licensing(self) -> Connector:
+        """The one connection that licenses."""
+        return next(one for one in self.connectors.values() if one.licensing is not None)
+
+    @cached_property
+    def shop(self) -> Shop:
+        """What looks need."""
+        licensing = self.licensing.licensing
+        if licensing is None:
+            raise ConfigurationError("no connection licenses")
+        return Shop(
+            store=self.store,
+            connectors=self.connectors,
+            licensing=licensing,
+            rules=self.rules,
+            timing=self.settings.timing,
+            secret=self.settings.secret,
+            observe=self.observe,
+        )
+
+
+def build(config: Settings, *, redis_url: str = "", observe: bool = False) -> Hub:
+    """A hub on `config`; ConfigurationError for anything an operator must mend. Asks no vendor anything."""
+    store = Store(config.hub.database_url, settle_s=config.timing.settle)
+    found = {name: _connect(config, store, name) for name in config.connections}
+    _check_connections(config, found)
+    vendors = {one.catalog_key for one in found.values() if one.catalog_key}
+    version, _ = catalog.version_of(config.catalog, config.policy)
+    rules = Rules(catalog=catalog.build(config.catalog, vendors), policy=config.policy, version=version)
+    url = redis_url or config.hub.redis_url or "redis://127.0.0.1:6379/0"
+    return Hub(settings=config, store=store, bell=Bell(url), connectors=found, rules=rules, observe=observe)
+
+
+def start(hub: Hub) -> None:
+    """Checks the record and stores what this start brings: references, catalog version. Repeatable."""
+    check_version(hub.store)
+    hub.store.write(lambda conn: _fix_references(conn, hub))
+    hub.store.write(lambda conn: _store_catalog(conn, hub))
+    hub.store.write(lambda conn: _wake_keyed(conn, hub))
+
+
+def only_loopback(hub: Hub) -> bool:
+    """Whether every connection is on this machine: what the sandbox may move is nobody's real business."""
+    urls = [str(value) for table in hub.settings.connections.values() for key, value in table.items() if "url" in key]
+    return bool(urls) and all(_is_loopback(url) for url in urls) and all("base_url" in t for t in _tables(hub))
+
+
+def _tables(hub: Hub) -> Sequence[Mapping[str, object]]:
+    return list(hub.settings.connections.values())
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _connect(config: Settings, store: Store, name: str) -> Connector:
+    table = config.connections[name]
+    module = KINDS.get(str(table["kind"]))
+    where = f"{config.path} [connections.{name}]"
+    if module is None:
+        raise ConfigurationError(f"no such kind: {table['kind']!r}", where=where, mend=f"known: {', '.join(KINDS)}")
+    parsed = settings.parse(module.Settings, {"ref": None, **table}, config.path, f"connections.{name}")
+    if parsed.ref is None and len(name) > 12:  # noqa: PLR2004
+        raise ConfigurationError("a name of more than 12 characters must set ref", where=where, mend='ref = "eu"')
+    deps = Deps(
+        limiter=RecordLimiter(store, name, parsed.rate_per_s),
+        tokens=RecordTokens(store, name, config.secret),
+    )
+    try:
+        connector: Connector = module.connect(name, parsed, deps)
+    except ConfigurationError as error:
+        raise ConfigurationError(error.problem, where=error.where or where, mend=error.mend) from None
+    return connector
+
+
+def _check_connections(config: Settings, found: Mapping[str, Connector]) -> None:
+    where = f"{config.path} [connections]"
+    licensing = [name for name, one in found.items() if one.licensing]
+    if len(licensing) != 1:
+        said = ", ".join(licensing) or "none"
+        raise ConfigurationError(
+            f"exactly one connection must license, found {said}", where=where, mend='kind = "zentitle"'
+        )
+    refs = [one.ref for one in found.values()]
+    if doubled := next((ref for ref in refs if refs.count(ref) > 1), None):
+        raise ConfigurationError(f"two connections have ref {doubled!r}", where=where, mend="give one another ref")
+
+
+def _fix_references(conn: Connection, hub: Hub) -> None:
+    """A connection's ref is fixed at first use: licenses carry it for ever."""
+    for name, one in hub.connectors.items():
+        kept = records.get_cursor(conn, f"ref:{name}")
+        if kept is None:
+            records.set_cursor(conn, f"ref:{name}", one.ref)
+        elif kept[0] != one.ref:
+            raise ConfigurationError(
+                f"ref was {kept[0]!r} when it was first used and is now {one.ref!r}",
+                where=f"{hub.settings.path} [connections.{name}] ref",
+                mend=f'set ref = "{kept[0]}": licenses already carry it',
+            )
+
+
+def _store_catalog(conn: Connection, hub: Hub) -> None:
+    """Keeps the catalog version; a new one makes what was parked as unmapped due."""
+    version, body = catalog.version_of(hub.settings.catalog, hub.settings.policy)
+    values = {"version": version, "body": body, "stored_at": schema.db_now()}
+    conn.execute(insert(conn, schema.catalog_version).values(**values).on_conflict_do_nothing())
+    kept = records.get_cursor(conn, "catalog")
+    if kept and kept[0] == version:
+        return
+    records.set_cursor(conn, "catalog", version)
+    unmapped = (schema.subject.c.state == "parked") & (schema.subject.c.cause == "unmapped")
+    subjects.wake(conn, unmapped, cause="event", reason="the catalog was changed")
+
+
+def _wake_keyed(conn: Connection, hub: Hub) -> None:
+    """What waited for an API key is due once there is one."""
+    keyed = [name for name, one in hub.connectors.items() if one.purchases and one.purchases.can_read]
+    waiting = (schema.subject.c.state == "parked") & (schema.subject.c.cause == "needs_api_key")
+    subjects.wake(
+        conn, waiting & schema.subject.c.connection.in_(keyed), cause="event", reason="an API key was configured"
+    )

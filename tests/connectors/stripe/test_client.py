@@ -1,0 +1,569 @@
+"""Reading Stripe over real HTTP: what is asked for, what a failure means, and that limits hold."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socketserver
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from werkzeug.routing import Map, Rule
+from werkzeug.wrappers import Request, Response
+
+from connectors.emulation import Clock, Emulator, reply, serving
+from connectors.stripe import Settings, connect
+from connectors.stripe.purchase import from_seen
+from hub.domain import Ref
+from hub.errors import ConfigurationError, PermanentError, RetryableError
+from hub.ports import Changed, Connector, Deps, Found, Gone, PurchaseSource, Unsupported, Waiting
+
+FIXTURES = Path(__file__).parent / "fixtures"
+START = 1_788_220_800
+YEAR = 365 * 86_400
+SUB = Ref(source="stripe", kind="subscription", id="sub_1QaFirst")
+KEY = "sk_test_canary"
+
+
+def fixture(name: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads((FIXTURES / f"{name}.json").read_text())
+    return loaded
+
+
+def an_object(name: str, **fields: Any) -> dict[str, Any]:
+    """The object in a fixture's event, with some fields changed."""
+    found: dict[str, Any] = fixture(name)["data"]["object"]
+    return found | fields
+
+
+def a_subscription(latest: Any = None, **fields: Any) -> dict[str, Any]:
+    """As Stripe gives it with latest_invoice and customer expanded."""
+    expanded = {"latest_invoice": latest, "customer": an_object("customer.created__named")}
+    return an_object("customer.subscription.created__active", **(expanded | fields))
+
+
+def a_list(*rows: dict[str, Any], has_more: bool = False) -> dict[str, Any]:
+    return {"object": "list", "data": list(rows), "has_more": has_more}
+
+
+def an_error(message: str, **fields: str) -> dict[str, Any]:
+    return {"error": {"message": message, "type": "invalid_request_error"} | fields}
+
+
+FIRST = an_object("invoice.paid__first")
+RENEWAL = an_object("invoice.paid__renewal")
+UNPAID = RENEWAL | {"status": "open"}
+
+
+class Stub(Emulator):
+    """Answers a path with what `answers` says: JSON, (status, JSON), or a function of the request."""
+
+    routes = Map([Rule("/v1/<path:rest>", endpoint="any")])
+
+    def __init__(self, **answers: Any) -> None:
+        super().__init__(Clock())
+        self.answers: dict[str, Any] = {f"/v1/{path}": answer for path, answer in answers.items()}
+        self.requests: list[Request] = []
+
+    def any(self, request: Request, rest: str) -> Response:  # noqa: ARG002
+        self.requests.append(request)
+        answer = self.answers.get(request.path, (404, an_error("no such thing", code="resource_missing")))
+        if callable(answer):
+            answer = answer(request)
+        if isinstance(answer, Response):
+            return answer
+        return reply(answer[1], answer[0]) if isinstance(answer, tuple) else reply(answer)
+
+    def paths(self) -> list[str]:
+        return [request.path.removeprefix("/v1/") for request in self.requests]
+
+
+@dataclass
+class Limits:
+    """A limiter that lets everything through and remembers."""
+
+    acquired: int = 0
+    held: list[float] = field(default_factory=list)
+
+    def acquire(self) -> None:
+        self.acquired += 1
+
+    def hold(self, seconds: float) -> None:
+        self.held.append(seconds)
+
+
+@dataclass
+class NoTokens:
+    def get(self) -> str | None:
+        return None
+
+    def put(self, token: str, lifetime_s: float) -> None:
+        """Not used: Stripe's keys don't expire."""
+
+    def drop(self) -> None:
+        """Not used."""
+
+
+@dataclass
+class Bench:
+    stub: Stub
+    limits: Limits
+    connector: Connector
+
+    @property
+    def purchases(self) -> PurchaseSource:
+        assert self.connector.purchases is not None
+        return self.connector.purchases
+
+    def found(self) -> Found:
+        answer = self.purchases.fetch(SUB)
+        assert isinstance(answer, Found)
+        return answer
+
+    def paid_until(self) -> list[datetime | None]:
+        return [line.paid_until for line in self.found().purchase.lines]
+
+
+def settings(**fields: Any) -> Settings:
+    return Settings(**({"kind": "stripe", "webhook_secrets": ["whsec_x"], "api_key": KEY, "livemode": False} | fields))
+
+
+@pytest.fixture
+def stub() -> Stub:
+    return Stub(**{"subscriptions/sub_1QaFirst": a_subscription(FIRST)})
+
+
+@pytest.fixture
+def bench(stub: Stub) -> Iterator[Bench]:
+    limits = Limits()
+    deps = Deps(limiter=limits, tokens=NoTokens(), connect_timeout_s=1, read_timeout_s=0.4)
+    with serving(stub) as url:
+        connector = connect("stripe", settings(base_url=url, account="acct_1QaMine"), deps)
+        yield Bench(stub, limits, connector)
+        assert connector.purchases is not None
+        connector.purchases.close()
+
+
+def at(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+# fetch
+
+
+def test_a_paid_latest_invoice_decides_in_one_request(bench: Bench) -> None:
+    assert bench.paid_until() == [at(START + YEAR)]
+    assert (bench.stub.paths(), bench.limits.acquired) == (["subscriptions/sub_1QaFirst"], 1)
+
+
+def test_what_was_seen_tells_the_same_purchase(bench: Bench) -> None:
+    found = bench.found()
+    assert from_seen("stripe", json.loads(json.dumps(found.seen))) == found.purchase
+    assert "@" not in json.dumps(found.seen)
+
+
+def test_what_was_seen_contains_the_event_that_led_there(bench: Bench) -> None:
+    body = (FIXTURES / "invoice.paid__first.json").read_bytes()
+    assert bench.purchases.contains(bench.found().seen, body)
+
+
+def test_a_request_carries_the_key_the_account_and_the_pinned_version(bench: Bench) -> None:
+    bench.found()
+    (request,) = bench.stub.requests
+    assert request.headers["Authorization"] == f"Bearer {KEY}"
+    assert request.headers["Stripe-Account"] == "acct_1QaMine"
+    assert request.headers["Stripe-Version"] == "2026-10-28.endive"
+    assert sorted(request.args.values()) == ["customer", "latest_invoice"]
+
+
+def test_an_unpaid_latest_invoice_leads_to_the_list(bench: Bench) -> None:
+    past_due = a_subscription(UNPAID, status="past_due")
+    bench.stub.answers |= {"/v1/subscriptions/sub_1QaFirst": past_due, "/v1/invoices": a_list(UNPAID, FIRST, RENEWAL)}
+    assert bench.paid_until() == [at(START + YEAR)]
+    assert bench.stub.requests[1].args.to_dict() == {"subscription": "sub_1QaFirst", "limit": "100"}
+
+
+def test_the_list_is_read_no_further_than_needed(bench: Bench) -> None:
+    past_due = a_subscription(UNPAID, status="past_due")
+    bench.stub.answers |= {"/v1/subscriptions/sub_1QaFirst": past_due, "/v1/invoices": a_list(UNPAID, FIRST, RENEWAL)}
+    invoices = bench.found().seen["invoices"]
+    assert isinstance(invoices, list)
+    assert len(invoices) == 2
+
+
+def test_a_list_without_a_paid_invoice_says_so(bench: Bench) -> None:
+    bench.stub.answers |= {
+        "/v1/subscriptions/sub_1QaFirst": a_subscription(UNPAID),
+        "/v1/invoices": a_list(UNPAID),
+    }
+    (line,) = bench.found().purchase.lines
+    assert (line.paid_until, line.invoiced) == (None, True)
+
+
+@pytest.mark.parametrize(("latest", "invoiced"), [(FIRST | {"status": "open"}, True), (None, False)])
+def test_a_first_or_missing_invoice_leaves_nothing_to_list(bench: Bench, latest: Any, invoiced: bool) -> None:
+    bench.stub.answers["/v1/subscriptions/sub_1QaFirst"] = a_subscription(latest, status="incomplete")
+    (line,) = bench.found().purchase.lines
+    assert (line.paid_until, line.invoiced, len(bench.stub.requests)) == (None, invoiced, 1)
+
+
+def test_more_items_and_lines_than_ten_are_paged(bench: Bench) -> None:
+    (item,) = an_object("customer.subscription.created__active")["items"]["data"]
+    items = [item | {"id": f"si_{number}"} for number in range(12)]
+    (line,) = FIRST["lines"]["data"]
+
+    def its_line(id_: str) -> dict[str, Any]:
+        details = line["parent"]["subscription_item_details"] | {"subscription_item": id_}
+        return line | {"id": f"il_{id_}", "parent": line["parent"] | {"subscription_item_details": details}}
+
+    lines = [its_line(one["id"]) for one in items]
+
+    def paged(rows: list[dict[str, Any]]) -> Any:
+        def page(request: Request) -> dict[str, Any]:
+            after = request.args.get("starting_after")
+            begin = next((index + 1 for index, row in enumerate(rows) if row["id"] == after), 0)
+            return a_list(*rows[begin : begin + 10], has_more=begin + 10 < len(rows))
+
+        return page
+
+    cut = FIRST | {"lines": a_list(*lines[:10], has_more=True)}
+    bench.stub.answers |= {
+        "/v1/subscriptions/sub_1QaFirst": a_subscription(cut, items=a_list(*items[:10], has_more=True)),
+        "/v1/subscription_items": paged(items),
+        f"/v1/invoices/{FIRST['id']}/lines": paged(lines),
+    }
+    assert bench.paid_until() == [at(START + YEAR)] * 12
+
+
+def test_an_id_is_no_path(bench: Bench) -> None:
+    assert isinstance(bench.purchases.fetch(Ref(source="stripe", kind="subscription", id="../invoices?x=1")), Gone)
+    assert bench.stub.requests[0].query_string.startswith(b"expand")
+
+
+@pytest.mark.parametrize(("kind", "answer"), [("checkout", Unsupported), ("customer", Waiting)])
+def test_what_is_no_subscription_is_answered_without_a_request(bench: Bench, kind: str, answer: type) -> None:
+    assert isinstance(bench.purchases.fetch(Ref(source="stripe", kind=kind, id="x")), answer)
+    assert not bench.stub.requests
+
+
+# Failures
+
+
+def failing(bench: Bench, answer: Any) -> None:
+    bench.stub.answers["/v1/subscriptions/sub_1QaFirst"] = answer
+
+
+def an_answer(status: int, body: Any, **headers: str) -> Response:
+    return Response(
+        json.dumps(body), status, headers={name.replace("_", "-"): value for name, value in headers.items()}
+    )
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (404, an_error("No such subscription", code="resource_missing")),
+        (404, {}),
+        {"id": "sub_1QaFirst", "deleted": True},
+    ],
+)
+def test_an_unknown_subscription_is_gone(bench: Bench, answer: Any) -> None:
+    failing(bench, answer)
+    assert isinstance(bench.purchases.fetch(SUB), Gone)
+
+
+@pytest.mark.parametrize(
+    ("status", "hint"), [(400, "drifted"), (401, "API key"), (403, "permission"), (302, "base_url")]
+)
+def test_a_refusal_is_permanent_and_says_how_to_mend_it(bench: Bench, status: int, hint: str) -> None:
+    failing(bench, (status, an_error("Invalid API Key provided: sk_test_*****nary")))
+    with pytest.raises(PermanentError) as caught:
+        bench.purchases.fetch(SUB)
+    assert caught.value.code == str(status)
+    assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize("status", [409, 408, 500, 502, 503])
+def test_what_may_pass_is_retryable_and_sent_once(bench: Bench, status: int) -> None:
+    failing(bench, (status, an_error("try later")))
+    with pytest.raises(RetryableError):
+        bench.purchases.fetch(SUB)
+    assert (len(bench.stub.requests), bench.limits.held) == (1, [])
+
+
+@pytest.mark.parametrize(("headers", "seconds"), [({"Retry_After": "7"}, 7), ({}, 1)])
+def test_I11_a_throttled_request_holds_the_whole_connection(
+    bench: Bench, headers: dict[str, str], seconds: float
+) -> None:
+    failing(bench, lambda _: an_answer(429, an_error("slow down", code="rate_limit"), **headers))
+    with pytest.raises(RetryableError) as caught:
+        bench.purchases.fetch(SUB)
+    assert (caught.value.retry_after, bench.limits.held) == (seconds, [seconds])
+
+
+def test_I11_a_retry_after_on_a_503_is_obeyed_too(bench: Bench) -> None:
+    failing(bench, lambda _: an_answer(503, an_error("maintenance"), Retry_After="30"))
+    with pytest.raises(RetryableError):
+        bench.purchases.fetch(SUB)
+    assert bench.limits.held == [30]
+
+
+@pytest.mark.parametrize("fault", ["reset", "garbage", "throttle", "error"])
+def test_each_fault_of_the_wire_is_retryable(bench: Bench, fault: str) -> None:
+    bench.stub.faults.plan.append({"fault": fault})
+    with pytest.raises(RetryableError):
+        bench.purchases.fetch(SUB)
+
+
+@pytest.mark.parametrize("body", [b"[]", b'"text"', b"", b"{"])
+def test_an_answer_that_is_no_object_is_retryable(bench: Bench, body: bytes) -> None:
+    failing(bench, lambda _: Response(body, 200))
+    with pytest.raises(RetryableError):
+        bench.purchases.fetch(SUB)
+
+
+@pytest.mark.parametrize("body", [b'{"error": "bad gateway"}', b"<html>", b'{"error": null}', b"[]", b"[" * 5_000])
+def test_I11_a_failure_in_somebody_elses_words_is_understood_by_its_status(bench: Bench, body: bytes) -> None:
+    failing(bench, lambda _: Response(body, 429, headers={"Retry-After": "9"}))
+    with pytest.raises(RetryableError):
+        bench.purchases.fetch(SUB)
+    assert bench.limits.held == [9]
+
+
+def test_nobody_listening_is_retryable() -> None:
+    with serving(Stub()) as url:
+        pass
+    deps = Deps(limiter=Limits(), tokens=NoTokens(), connect_timeout_s=1, read_timeout_s=1)
+    purchases = connect("stripe", settings(base_url=url), deps).purchases
+    assert purchases is not None
+    with pytest.raises(RetryableError):
+        purchases.fetch(SUB)
+
+
+def test_a_silent_server_is_left_in_time(bench: Bench) -> None:
+    bench.stub.faults.slow_s = 1.5
+    bench.stub.faults.plan.append({"fault": "slow"})
+    began = time.monotonic()
+    with pytest.raises(RetryableError):
+        bench.purchases.fetch(SUB)
+    assert time.monotonic() - began < 1.3
+
+
+@contextmanager
+def a_dripping_server() -> Iterator[str]:
+    """Sends a byte each 50 ms, for longer than anybody should wait."""
+
+    class Drip(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65_536)
+            self.request.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+            with suppress(OSError):  # the client has gone
+                for _ in range(100):
+                    self.request.sendall(b" ")
+                    time.sleep(0.05)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Drip) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def test_an_answer_that_drips_is_left_in_time() -> None:
+    deps = Deps(limiter=Limits(), tokens=NoTokens(), connect_timeout_s=0.3, read_timeout_s=0.3)
+    with a_dripping_server() as url:
+        purchases = connect("stripe", settings(base_url=url), deps).purchases
+        assert purchases is not None
+        began = time.monotonic()
+        with pytest.raises(RetryableError, match="TimeoutError"):
+            purchases.fetch(SUB)
+        assert time.monotonic() - began < 2
+        purchases.close()
+
+
+def test_S15_no_error_and_no_log_repeats_a_secret_or_a_body(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    for answer in ((401, an_error(f"Invalid API Key provided: {KEY}")), (500, {"customer": "canary@acme.example"})):
+        failing(bench, answer)
+        with pytest.raises((PermanentError, RetryableError)) as caught:
+            bench.purchases.fetch(SUB)
+        assert "canary" not in str(caught.value)
+    failing(bench, a_subscription(FIRST))
+    bench.found()
+    assert "canary" not in caplog.text
+    assert "acme.example" not in caplog.text
+
+
+def test_64_threads_read_at_once(bench: Bench) -> None:
+    with ThreadPoolExecutor(64) as pool:
+        answers = list(pool.map(lambda _: bench.purchases.fetch(SUB), range(128)))
+    assert {type(answer) for answer in answers} == {Found}
+
+
+def test_a_proxy_or_netrc_of_the_machine_is_not_used(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    bench.found()
+    assert bench.stub.requests[0].headers["Authorization"] == f"Bearer {KEY}"
+
+
+# changes, purchases
+
+
+def test_changes_are_the_subscriptions_that_events_speak_of(bench: Bench) -> None:
+    renewal = fixture("invoice.paid__renewal")
+    broken = fixture("invoice.paid__first") | {"created": None}
+
+    def page(request: Request) -> dict[str, Any]:
+        if "starting_after" not in request.args:
+            return a_list(renewal, fixture("checkout.session.completed__one_off"), has_more=True)
+        return a_list(broken, fixture("customer.subscription.created__active"), fixture("invoice.paid__manual"))
+
+    bench.stub.answers["/v1/events"] = page
+    assert list(bench.purchases.changes(at(START))) == [
+        Changed(ref=SUB, at=at(renewal["created"])),
+        Changed(ref=SUB, at=at(fixture("customer.subscription.created__active")["created"])),
+    ]
+
+
+def test_changes_ask_for_wanted_types_since_then_page_by_page(bench: Bench) -> None:
+    last = fixture("invoice.paid__first")
+    bench.stub.answers["/v1/events"] = lambda request: a_list(last, has_more="starting_after" not in request.args)
+    list(bench.purchases.changes(at(START) + timedelta(microseconds=5)))
+    first, second = (request.args for request in bench.stub.requests)
+    types = [value for name, value in first.items() if name.startswith("types")]
+    assert (first["created[gte]"], first["limit"], second["starting_after"]) == (str(START), "100", last["id"])
+    assert "invoice.paid" in types
+    assert len(types) <= 20
+
+
+def test_purchases_come_from_the_list_pages_alone(bench: Bench) -> None:
+    rows = [
+        a_subscription(FIRST),
+        a_subscription(UNPAID, id="sub_2"),
+        a_subscription(None, id="sub_3"),
+        a_subscription(None, id="sub_4", items=None),
+        a_subscription(FIRST | {"status": "open"}, id="sub_5"),
+    ]
+    bench.stub.answers["/v1/subscriptions"] = a_list(*rows)
+    told = {
+        purchase.ref.id: (line.paid_until, line.invoiced)
+        for purchase in bench.purchases.purchases()
+        for line in purchase.lines
+    }
+    assert told == {
+        "sub_1QaFirst": (at(START + YEAR), False),
+        "sub_2": (None, False),
+        "sub_3": (None, False),
+        "sub_5": (None, True),
+    }
+    (request,) = bench.stub.requests
+    assert request.args["status"] == "all"
+    assert {"data.latest_invoice", "data.customer"} <= set(request.args.values())
+
+
+# check, connect
+
+
+@pytest.mark.parametrize(
+    ("answer", "level"),
+    [
+        (a_list(a_subscription()), "ok"),
+        (a_list(), "ok"),
+        (a_list(a_subscription(livemode=True)), "error"),
+        ((401, an_error("Invalid API Key provided")), "error"),
+        ((503, an_error("down")), "warning"),
+    ],
+    ids=["reads", "reads none", "other mode", "bad key", "down"],
+)
+def test_a_check_says_whether_the_key_reads_the_right_mode(bench: Bench, answer: Any, level: str) -> None:
+    bench.stub.answers["/v1/subscriptions"] = answer
+    assert bench.connector.check is not None
+    assert [finding.level for finding in bench.connector.check()] == [level]
+
+
+def a_connection(**fields: Any) -> Connector:
+    return connect("stripe", settings(**fields), Deps(limiter=Limits(), tokens=NoTokens()))
+
+
+def test_a_key_of_the_other_mode_is_found_even_where_nothing_was_sold() -> None:
+    with serving(Stub(subscriptions=a_list())) as url:
+        check = a_connection(base_url=url, livemode=True).check
+        assert check is not None
+        assert [finding.level for finding in check()] == ["error"]
+
+
+def test_without_an_api_key_the_check_says_what_is_lost() -> None:
+    connector = a_connection(api_key=None)
+    assert connector.check is not None
+    (finding,) = connector.check()
+    assert (finding.level, "no sweep" in finding.problem) == ("warning", True)
+
+
+def test_without_an_api_key_nothing_is_read() -> None:
+    purchases = a_connection(api_key=None).purchases
+    assert purchases is not None
+    assert not purchases.can_read
+    for call in (lambda: purchases.fetch(SUB), lambda: purchases.changes(at(START)), purchases.purchases):
+        with pytest.raises(PermanentError) as caught:
+            call()
+        assert caught.value.code == "needs_api_key"
+    purchases.close()
+
+
+def test_a_key_never_travels_in_the_clear() -> None:
+    with pytest.raises(ConfigurationError, match="https"):
+        a_connection(base_url="http://api.example.com")
+
+
+def test_the_reference_is_the_name_unless_it_is_set() -> None:
+    assert (a_connection(api_key=None).ref, a_connection(api_key=None, ref="eu").ref) == ("stripe", "eu")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"webhook_secrets": []},
+        {"webhook_secrets": ["whsec_x", ""]},
+        {"webhook_secrets": [" \t"]},
+        {"webhook_secrets": ["whsec_x\n"]},
+        {"api_key": ""},
+        {"account": "mine"},
+        {"body_limit": 6 * 1024 * 1024},
+        {"unheard_of": 1},
+    ],
+)
+def test_settings_that_can_not_work_are_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError) as caught:
+        settings(**fields)
+    assert KEY not in str(caught.value)
+
+
+def test_settings_hide_their_secrets() -> None:
+    assert "canary" not in repr(settings())
+    assert "whsec" not in repr(settings())
+
+
+def test_no_global_of_the_library_is_touched() -> None:
+    program = (
+        "import stripe; before = (stripe.api_key, stripe.api_base, stripe.default_http_client);"
+        "from connectors.stripe import Settings, connect; from hub.ports import Deps;"
+        f"connect('s', Settings(kind='stripe', webhook_secrets=('whsec_x',), api_key='{KEY}'), Deps(limiter=None, tokens=None));"
+        "raise SystemExit(before != (stripe.api_key, stripe.api_base, stripe.default_http_client))"
+    )
+    repository = Path(__file__).parents[3]
+    assert subprocess.run([sys.executable, "-c", program], cwd=repository, check=False).returncode == 0
