@@ -24,7 +24,10 @@ def look(hub: Hub, words: str) -> dict[str, Any] | None:
     ref = _ref(hub, words)
     if ref is None:
         return None
-    ask(hub.store, ref, delay_s=hub.settings.timing.lease)  # ours for now; a worker takes it if we fail
+    if hub.observe:
+        hub.store.write(lambda conn: subjects.know(conn, ref))
+    else:
+        ask(hub.store, ref, delay_s=hub.settings.timing.lease)  # ours for now; a worker takes it if we fail
     result = drain.look_now(hub.shop, ref)
     if result is None:
         return {"subject": str(ref), "result": "busy", "reason": "a worker is at it right now"}

@@ -40,7 +40,7 @@ class Bell:
             return True  # another thread rings right now
         try:
             self._ring(kind)
-        except Exception as error:  # whatever Redis or the network says: the tick finds the work
+        except Exception as error:  # noqa: BLE001  (whatever Redis or the network says: the tick finds the work)
             self._silent_until = time.monotonic() + RETRY_REDIS_S
             log.warning("bell.silent", error=type(error).__name__)
             return False
@@ -67,14 +67,14 @@ class Bell:
         """Deletes the bell's key, before work is leased, so that what comes next rings anew."""
         try:
             self.redis().delete(f"bell:{kind}")
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             log.warning("bell.silent", error=type(error).__name__)
 
     def alive(self) -> bool:
         """Whether Redis answers."""
         try:
             return bool(self.redis().ping())
-        except Exception:
+        except Exception:  # noqa: BLE001
             return False
 
     def redis(self) -> Redis:

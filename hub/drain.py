@@ -15,7 +15,7 @@ from queue import Empty, SimpleQueue
 
 import structlog
 
-from hub import limits, lifecycle
+from hub import lifecycle, limits
 from hub.bell import Bell
 from hub.domain import Ref
 from hub.errors import HubError, Unavailable
@@ -24,7 +24,7 @@ from hub.leases import LeaseBook
 from hub.lifecycle import CRASHES, after_look, crashed_too_often
 from hub.reconcile import Shop, reconcile
 from hub.store import subjects
-from hub.store.subjects import Ended, Leased
+from hub.store.subjects import Ended, Lease, Leased
 
 log = structlog.get_logger()
 BATCH = 64
@@ -111,12 +111,23 @@ def look_at(shop: Shop, book: LeaseBook, leased: Leased) -> Ended | None:
     """One look, and what the subject's row becomes by it; None where the lease was lost."""
     result, further = reconcile(shop, book, leased)
     if result is None:
-        book.forget([leased.lease, *further])
+        _let_go(shop, book, leased, further)
         return None
     row = after_look(leased.row, result, leased.at, leased.now(), shop.timing)
     name = type(result).__name__.lower()
     log.info("look.ended", subject=str(leased.ref), result=name, cause=leased.row["cause"], tries=row["tries"])
     return Ended(leased, row, further)
+
+
+def _let_go(shop: Shop, book: LeaseBook, leased: Leased, further: tuple[Lease, ...]) -> None:
+    """Frees the leases of a look that lost one: those that are still ours."""
+    held = (leased.lease, *further)
+    try:
+        for lease in further:
+            shop.store.write(lambda conn, lease=lease: subjects.release(conn, lease))  # type: ignore[misc]
+    except Unavailable as error:
+        log.warning("look.not_ended", count=1, error=str(error))
+    book.forget(held)
 
 
 def end_looks(shop: Shop, book: LeaseBook, ended: list[Ended]) -> None:
@@ -139,7 +150,8 @@ def look_now(shop: Shop, ref: Ref) -> lifecycle.Result | None:
         result, further = reconcile(shop, book, leased)
         if result is not None:
             row = after_look(leased.row, result, leased.at, leased.now(), shop.timing)
-            end_looks(shop, book, [Ended(leased, row, further)])
+            kept = leased.row if shop.observe else row  # a dry run leaves everything as it was
+            end_looks(shop, book, [Ended(leased, kept, further)])
         return result
 
 

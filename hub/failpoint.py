@@ -1,7 +1,8 @@
 """Points where tests make the hub fail: `failpoint("name")` does nothing unless HUB_FAILPOINTS says otherwise.
 
 HUB_FAILPOINTS = "name=exit" (ends the process at once), "name=raise", or "name=sleep:SECONDS", each once per
-process unless "name=exit*" (each time); HUB_FAILPOINTS_ONCE names a file that, once made, disarms them all.
+process unless "name=exit*" (each time); HUB_FAILPOINTS_ONCE names a file that, once made, disarms them all;
+HUB_FAILPOINTS_ABOUT lets only what is about that subject fail.
 """
 
 from __future__ import annotations
@@ -31,23 +32,27 @@ class FailpointError(Exception):
     """Raised on order."""
 
 
-def _armed() -> dict[str, str]:
-    text = os.environ.get("HUB_FAILPOINTS", "")
-    return dict(part.split("=", 1) for part in text.split(",") if "=" in part)
+_armed: dict[str, str] = {}
+_about = ""
 
 
-_ARMED = _armed()
+def arm(spec: str, about: str = "") -> None:
+    """Arms the points that `spec` names ("name=how,name=how"), for this process; "" disarms all."""
+    global _about  # noqa: PLW0603  (one process, one set of orders)
+    _armed.clear()
+    _armed.update(dict(part.split("=", 1) for part in spec.split(",") if "=" in part))
+    _about = about
 
 
-def failpoint(name: str) -> None:
-    """Fails here if the environment asked for it when the process began."""
-    if _ARMED and name in _ARMED:
-        _fail(name, _ARMED[name])
+def failpoint(name: str, about: str = "") -> None:
+    """Fails here if that was ordered; `about` is the subject at work, where there is one."""
+    if _armed and name in _armed and _about in about:
+        _fail(name, _armed[name])
 
 
 def _fail(name: str, how: str) -> None:
     if not how.endswith("*"):
-        del _ARMED[name]
+        del _armed[name]
     if not _claim():
         return
     how = how.rstrip("*")
@@ -69,3 +74,6 @@ def _claim() -> bool:
     except FileExistsError:
         return False
     return True
+
+
+arm(os.environ.get("HUB_FAILPOINTS", ""), os.environ.get("HUB_FAILPOINTS_ABOUT", ""))

@@ -11,6 +11,7 @@ import secrets
 import threading
 import time
 from collections.abc import Iterable
+from typing import Self
 
 from hub.errors import HubError, LeaseLost
 from hub.store import Store, subjects
@@ -31,7 +32,7 @@ class LeaseBook:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def __enter__(self) -> LeaseBook:
+    def __enter__(self) -> Self:
         self._thread = threading.Thread(target=self._renew_for_ever, name="leases", daemon=True)
         self._thread.start()
         return self

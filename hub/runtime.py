@@ -45,7 +45,7 @@ def die_with_parent() -> None:
 # -- worker
 
 
-class RedisAway(Exception):  # noqa: N818
+class RedisAway(Exception):
     """Redis does not answer: the worker goes on without it."""
 
 
@@ -118,7 +118,7 @@ def _work_on_rq(hub: Hub, kind: str, stop: _Stop) -> None:
         worker = _rq_worker(hub, kind)
         worker.work(logging_level="WARNING")
         stop.asked = stop.asked or worker.asked_to_stop
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  (whatever RQ meets: the loop decides anew)
         log.warning("worker.redis_away", error=type(error).__name__)
     finally:
         stop.listen()  # RQ put its own handlers in place
@@ -235,7 +235,7 @@ class EmbeddedRedis:
     """A Redis-protocol server of our own under `folder`, appendonly, on a port of 127.0.0.1."""
 
     folder: Path
-    port: int = field(default_factory=lambda: free_port())
+    port: int = field(default_factory=lambda: free_port())  # noqa: PLW0108  (defined below)
 
     @property
     def url(self) -> str:

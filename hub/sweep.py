@@ -46,7 +46,7 @@ def sweep(shop: Shop, connector: Connector) -> int:
     marked = 0
     if full is None or now - full[1] >= shop.timing.full_sweep or _too_old(cursor, now):
         marked += full_sweep(shop, connector, source)
-    return marked + _changes(shop, connector, source, name, cursor)
+    return marked + _changes(shop, source, name, cursor)
 
 
 def full_sweep(shop: Shop, connector: Connector, source: PurchaseSource) -> int:
@@ -75,9 +75,7 @@ def differs(shop: Shop, connector: Connector, purchase: Purchase, memory: Memory
     return bool(plan.missing) or bool(decide.decide(plan))
 
 
-def _changes(
-    shop: Shop, connector: Connector, source: PurchaseSource, name: str, cursor: tuple[str, float] | None
-) -> int:
+def _changes(shop: Shop, source: PurchaseSource, name: str, cursor: tuple[str, float] | None) -> int:
     since = datetime.fromisoformat(cursor[0]) - OVERLAP if cursor else datetime.now(UTC) - OVERLAP
     newest, marked = None, 0
     for chunk in _chunks(source.changes(since)):

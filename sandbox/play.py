@@ -29,7 +29,7 @@ from sandbox.story import Story
 
 CONSOLE_PORT = 8000
 READY_S = 20
-out = Console(highlight=False)
+out = Console(highlight=False, soft_wrap=True)
 CONFIG = """\
 # Written by `make run`; starts anew each time.
 [hub]

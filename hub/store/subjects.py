@@ -163,6 +163,13 @@ def mark_due(
     )
 
 
+def know(conn: Connection, ref: Ref) -> None:
+    """The subject has a row; idle, if it had none."""
+    values = {"ref": str(ref), "connection": ref.source, "kind": ref.kind, "state": "idle", "cause": "asked"}
+    stmt = insert(conn, subject).values(**values, created_at=db_now(), changed_at=db_now())
+    conn.execute(stmt.on_conflict_do_nothing())
+
+
 def wake(conn: Connection, where: Any, *, cause: str, reason: str) -> int:  # noqa: ANN401  (a SQL expression)
     """Makes every subject that matches `where` due now; the count."""
     values = {

@@ -67,7 +67,7 @@ def blueprint(hub: Hub) -> Blueprint:
     return door
 
 
-class _Refusal(Exception):  # noqa: N818
+class _Refusal(Exception):
     def __init__(self, status: int, reason: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
         self.status, self.reason, self.detail, self.headers = status, reason, detail, headers
         super().__init__(reason)

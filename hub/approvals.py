@@ -1,0 +1,59 @@
+"""What a person tells the hub: let go what the guard holds back, look now, this task is done.
+
+Each leaves a row in `audit`, in the transaction of the deed. All may be repeated: the second time they say False
+or only make due what is due already.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, select, update
+
+from hub.domain import Json
+from hub.store import Store, records, subjects
+from hub.store.schema import approval, db_now, review, subject
+
+
+def approve(store: Store, ref: str, actor: str, origin: str) -> bool:
+    """Approves the acts that wait for this subject and makes it due now; False where nothing waits.
+
+    The acts are derived anew by the look, and pass the guard only where they are those that were approved.
+    """
+
+    def unit(conn: Connection) -> bool:
+        where = (approval.c.subject == ref, approval.c.state == "waiting")
+        acts: Json = conn.execute(select(approval.c.acts).where(*where)).scalar()
+        values = {"state": "approved", "decided_at": db_now(), "decided_by": actor}
+        if conn.execute(update(approval).where(*where).values(**values)).rowcount != 1:
+            return False
+        subjects.wake(conn, subject.c.ref == ref, cause="approved", reason=f"approved by {actor}")
+        records.audit(conn, actor, origin, "approve", ref, {"acts": acts})
+        return True
+
+    return store.write(unit)
+
+
+def ask_for_look(store: Store, ref: str, actor: str, origin: str) -> bool:
+    """Makes a known subject due now, and gives a dead one fresh tries; False where nobody knows it."""
+
+    def unit(conn: Connection) -> bool:
+        if not subjects.wake(conn, subject.c.ref == ref, cause="asked", reason=f"{actor} asked for a look"):
+            return False
+        records.audit(conn, actor, origin, "look", ref, {})
+        return True
+
+    return store.write(unit)
+
+
+def close_review(store: Store, review_id: int, actor: str, origin: str) -> bool:
+    """Closes a task that is open; False where it is not."""
+
+    def unit(conn: Connection) -> bool:
+        values = {"open": False, "closed_at": db_now()}
+        done = update(review).where(review.c.id == review_id, review.c.open).values(**values)
+        row = conn.execute(done.returning(review.c.subject, review.c.key)).first()
+        if row is None:
+            return False
+        records.audit(conn, actor, origin, "review done", row.subject, {"review": review_id, "key": row.key})
+        return True
+
+    return store.write(unit)

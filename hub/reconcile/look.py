@@ -1,0 +1,154 @@
+"""One look at work: what it is given, holds, saw and did."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection
+
+from hub.domain import Action, Applied, Json, Ref
+from hub.failpoint import failpoint
+from hub.leases import LeaseBook
+from hub.policy import Rules
+from hub.ports import Connector, Licensing
+from hub.settings import Timing
+from hub.store import Store, records, subjects
+from hub.store.records import Memory
+from hub.store.subjects import Lease, Leased
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shop:
+    """What looks need beside the subject. observe: read only, record what would be done."""
+
+    store: Store
+    connectors: Mapping[str, Connector]
+    licensing: Licensing
+    rules: Rules
+    timing: Timing
+    secret: bytes
+    observe: bool = False
+
+
+@dataclass(slots=True)
+class Look:
+    """One look at work: what it holds, saw and did."""
+
+    shop: Shop
+    book: LeaseBook
+    leased: Leased
+    memory: Memory
+    id: str = field(default_factory=lambda: secrets.token_hex(8))
+    customer_lease: Lease | None = None
+    customer_id: str = ""
+    observation: str | None = None
+    verify_s: float | None = None
+    must_search: bool = False
+    written: dict[str, list[str]] = field(default_factory=dict)  # entitlement -> what was done, in words
+    told: list[str] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def ref(self) -> Ref:
+        """The subject."""
+        return self.leased.ref
+
+    @property
+    def connector(self) -> Connector:
+        """The connection that the subject belongs to."""
+        return self.shop.connectors[self.ref.source]
+
+    @property
+    def leases(self) -> tuple[Lease, ...]:
+        """The leases that this look writes under."""
+        return (self.leased.lease, self.customer_lease) if self.customer_lease else (self.leased.lease,)
+
+    def write(self, unit: Callable[[Connection], T]) -> T:
+        """Writes under the leases; LeaseLost where one has passed on."""
+
+        def checked(conn: Connection) -> T:
+            subjects.check(conn, *self.leases)
+            return unit(conn)
+
+        return self.shop.store.write(checked)
+
+    def call(self, ask: Callable[[], T]) -> T:
+        """An outside call, made only while the leases last."""
+        for lease in self.leases:
+            self.book.check(lease)
+        return ask()
+
+
+class Window(Exception):
+    """A create may or may not have been done: nothing is created before `until` (the database's clock)."""
+
+    def __init__(self, what: str, until: float) -> None:
+        self.what, self.until = what, until
+        super().__init__(what)
+
+
+class Observed(Exception):
+    """Reads only: this is where the look would have written these."""
+
+    def __init__(self, acts: Sequence[str]) -> None:
+        self.acts = tuple(acts)
+        super().__init__("; ".join(acts))
+
+
+def recall(look: Look) -> None:
+    """Reads the record's memory of the subject anew."""
+    with look.shop.store.read() as conn:
+        look.memory = records.recall(conn, look.ref)
+
+
+def apply(look: Look, action: Action) -> Applied:
+    """Carries one action out at the licensing vendor, under the leases. Errors as `Licensing.apply`."""
+    failpoint("call.before", str(look.ref))
+    applied = look.call(lambda: look.shop.licensing.apply(action))
+    failpoint("call.after", str(look.ref))
+    return applied
+
+
+def plain_call(applied: Applied) -> dict[str, Json]:
+    """An answered call as JSON."""
+    call = applied.call
+    return {"method": call.method, "path": call.path, "body": call.body, "status": call.status}
+
+
+def review(look: Look, kind: str, about: str, text: str) -> None:
+    """Opens a task for a person, once per kind and thing."""
+    look.write(lambda conn: records.raise_review(conn, f"{kind}:{about}", kind, look.ref, text))
+
+
+def journal(
+    conn: Connection,
+    look: Look,
+    entitlement: str | None,
+    action: str,
+    outcome: str,
+    wanted: Mapping[str, Json],
+    found: Mapping[str, Json],
+    call: Json,
+    why: Mapping[str, Json],
+) -> int:
+    """Adds a row to the journal, as part of the transaction that it tells of; its id."""
+    return records.add_change(
+        conn,
+        look=look.id,
+        subject=str(look.ref),
+        entitlement=entitlement,
+        action=action,
+        outcome=outcome,
+        wanted=dict(wanted),
+        found=dict(found),
+        call=call,
+        why=dict(why),
+        cause=look.leased.row["cause"],
+        catalog_version=look.shop.rules.version,
+        observation=look.observation,
+    )

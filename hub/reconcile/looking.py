@@ -1,0 +1,275 @@
+"""Look, compare, act: the only place that does, one subject at a time, under its lease (docs/adr/0001).
+
+Every outside call is preceded by a check of the leases, every create by a committed intent; what was done and why
+is recorded with the new snapshot in one transaction. Running a look twice writes nothing the second time.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection
+
+from hub import decide as d
+from hub import references
+from hub.domain import License, Offering, Purchase, Standing
+from hub.errors import Hold, LeaseLost, PermanentError, RetryableError, UnknownResult, UnreadableError
+from hub.failpoint import failpoint
+from hub.leases import LeaseBook
+from hub.lifecycle import Failed, Later, Parked, Refused, Result, Settled, clock_time
+from hub.policy import Unmapped, licenses_for
+from hub.ports import Found, Gone, PurchaseSource, SeeOther, Unsupported, Waiting
+from hub.reconcile.changes import make_so
+from hub.reconcile.creates import until_nothing_is_missing, with_lines
+from hub.reconcile.customers import ensure_customer, known_customer
+from hub.reconcile.look import Look, Observed, Shop, Window
+from hub.reconcile.wording import license_in_words
+from hub.store import records, schema, subjects
+from hub.store.records import Link, Memory
+from hub.store.subjects import Lease, Leased
+
+log = structlog.get_logger()
+BUSY_S = 1.0
+RECEIPT_OVERLAP_S = 5.0
+
+
+def reconcile(shop: Shop, book: LeaseBook, leased: Leased) -> tuple[Result | None, tuple[Lease, ...]]:
+    """Looks at one leased subject: the result (None: the lease was lost) and further leases to free with it."""
+    look = Look(shop, book, leased, Memory())
+    result = _guarded(look)
+    further = (look.customer_lease,) if look.customer_lease else ()
+    return result, further
+
+
+def _guarded(look: Look) -> Result | None:  # noqa: PLR0911  (a table)
+    """The one place where a look's errors become results."""
+    try:
+        return _look(look)
+    except LeaseLost as error:
+        log.warning("look.lease_lost", subject=str(look.ref), error=str(error))
+        return None
+    except Window as window:
+        return _wait_for(look, window)
+    except Observed as observed:
+        return _would(look, observed.acts)
+    except Hold as error:
+        return Later(cause="hold", reason=str(error), delay_s=error.retry_after or BUSY_S)
+    except RetryableError as error:
+        return Failed(reason=str(error), retry_after_s=error.retry_after)
+    except UnknownResult as error:
+        window_s = look.shop.timing.ambiguity_window
+        reason = f"{error}; nobody knows whether it was done, looking again at {_clock(look, window_s)}"
+        return Later(cause="window", reason=reason, delay_s=window_s, verify_s=window_s)
+    except UnreadableError as error:
+        return Refused(reason=f"what the vendor says can't be read: {error}")
+    except PermanentError as error:
+        return Refused(reason=f"{error}" + (f" ({error.hint})" if error.hint else ""))
+    except Exception as error:  # a bug: told with its traceback, tried again
+        log.exception("look.failed", subject=str(look.ref))
+        return Failed(reason=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
+
+
+def _wait_for(look: Look, window: Window) -> Later:
+    now = look.leased.now()
+    reason = f"checking whether {window.what} was created, until {clock_time(window.until)}"
+    return Later(cause="window", reason=reason, delay_s=max(0.0, window.until - now), verify_s=None)
+
+
+def _would(look: Look, acts: Sequence[str]) -> Result:
+    """Reads only: what the look would have done is its summary."""
+    return Settled(summary="would do: " + "; ".join(acts), facts=look.facts)
+
+
+def _clock(look: Look, in_s: float) -> str:
+    return clock_time(look.leased.now() + in_s)
+
+
+def _look(look: Look) -> Result:
+    failpoint("look.leased", str(look.ref))
+    source = look.connector.purchases
+    if source is None:
+        return Parked(cause="unsupported", reason=f"{look.ref.source} sells nothing")
+    with look.shop.store.read() as conn:
+        look.memory = records.recall(conn, look.ref)
+        since = (look.leased.row["looked_at"] or 0) - RECEIPT_OVERLAP_S
+        bodies = records.bodies(conn, look.ref, 0 if not source.can_read else since)
+    found = _see(look, source, bodies)
+    failpoint("look.read", str(look.ref))
+    match found:
+        case SeeOther(ref=other):
+            look.write(lambda conn: subjects.mark_due(conn, [other], cause="event", reason=f"{look.ref} points here"))
+            return Settled(summary=f"told by {other}")
+        case Gone(because=because):
+            text = f"{because}; nothing was changed. If the sale is void, disable its license by hand."
+            look.write(lambda conn: records.raise_review(conn, f"gone:{look.ref}", "gone", look.ref, text))
+            return Settled(summary=f"{because}: left as it is, a review task is open")
+        case Unsupported(because=because):
+            return Parked(cause="unsupported", reason=because)
+        case Waiting():
+            return _waiting(look, found, bodies)
+    return _compare(look, found, bodies)
+
+
+def _see(look: Look, source: PurchaseSource, bodies: Sequence[bytes]) -> Seen:
+    if source.can_read:
+        return look.call(lambda: source.fetch(look.ref))
+    objects = _fold(look, source, bodies)
+    with look.shop.store.read() as conn:
+
+        def find(object_id: str) -> Any:  # noqa: ANN401
+            return records.stored_object(conn, look.ref.source, object_id)
+
+        return source.assemble(look.ref, objects, find)
+
+
+def _fold(look: Look, source: PurchaseSource, bodies: Sequence[bytes]) -> list[Any]:
+    """The newest version of each object that this subject's events ever brought; kept in the record."""
+    with look.shop.store.read() as conn:
+        kept = {one.id: one for one in records.stored_objects(conn, look.ref.source, look.ref)}
+    versions: dict[str, list[Any]] = {id_: [one] for id_, one in kept.items()}
+    for body in bodies:
+        if (one := source.stored(body)) is not None:
+            versions.setdefault(one.id, []).append(one)
+    newest = {id_: source.newest(many) for id_, many in versions.items()}
+    if fresh := [one for id_, one in newest.items() if kept.get(id_) != one]:
+        look.write(lambda conn: records.store_objects(conn, look.ref.source, look.ref, fresh))
+    return list(newest.values())
+
+
+def _waiting(look: Look, waiting: Waiting, bodies: Sequence[bytes]) -> Result:
+    """What can't be told yet waits for its event; a missing customer only a short while."""
+    row, wait_s = look.leased.row, look.shop.timing.customer_wait
+    if look.ref.kind == "customer":
+        ids = {look.ref.id}
+        look.write(lambda conn: _wake_waiting(conn, ids))
+        return Settled(summary=waiting.because)
+    if waiting.proceed is None:
+        return Settled(summary=waiting.because)
+    waited = look.leased.now() - (row["waiting_since"] or look.leased.now())
+    if waited >= wait_s or look.memory.snapshots:
+        return _compare(look, waiting.proceed, bodies)
+    return Later(cause="waiting", reason=waiting.because, delay_s=max(0.05, wait_s - waited), waiting_on=waiting.on)
+
+
+def _wake_waiting(conn: Connection, ids: set[str]) -> None:
+    on = schema.subject.c.waiting_on.in_(ids) & (schema.subject.c.state == "due")
+    subjects.wake(conn, on, cause="event", reason="what it waited for came in")
+
+
+def _compare(look: Look, found: Found, bodies: Sequence[bytes]) -> Result:
+    purchase = found.purchase
+    _remember(look, found)
+    look.facts = _facts(look, purchase)
+    if purchase.standing is Standing.UNKNOWN:
+        text = f"the status {purchase.status!r} is not known here; nothing was changed"
+        look.write(lambda conn: records.raise_review(conn, f"status:{look.ref}", "unknown status", look.ref, text))
+        return Settled(summary=text, facts=look.facts)
+    wanted = licenses_for(
+        purchase, look.facts["order_ref"], look.connector.catalog_key, look.shop.rules, look.memory.paid
+    )
+    if isinstance(wanted, Unmapped):
+        return Parked(cause="unmapped", reason=_unmapped(look, wanted), facts=look.facts)
+    second = _needs_second_look(look, found, bodies)
+    summary = _act_if_needed(look, purchase, wanted)
+    if isinstance(summary, str):
+        return Settled(summary=summary, second_look=second, verify_s=look.verify_s, facts=look.facts)
+    return summary
+
+
+def _remember(look: Look, found: Found) -> None:
+    look.observation = records.hash_of(found.seen)
+    if look.observation not in _seen_before:
+        hash_ = look.observation
+        look.write(lambda conn: records.observe(conn, look.ref, found.seen, hash_))
+        _seen_before.add(hash_)
+    failpoint("look.observed", str(look.ref))
+
+
+class _Recent(set[str]):
+    """Hashes this process has stored lately, to save a write; forgetting them costs only that write."""
+
+    def add(self, element: str) -> None:
+        if len(self) > 10_000:  # noqa: PLR2004
+            self.clear()
+        super().add(element)
+
+
+_seen_before = _Recent()
+
+
+def _facts(look: Look, purchase: Purchase) -> dict[str, Any]:
+    return {
+        "order_ref": references.reference(look.connector.ref, purchase.ref.id),
+        "customer": references.reference(look.connector.ref, purchase.customer.id),
+        "customer_name": purchase.customer.name,
+    }
+
+
+def _unmapped(look: Look, unmapped: Unmapped) -> str:
+    line = unmapped.lines[0]
+    key = (line.keys or (line.id,))[0]
+    more = f" and {len(unmapped.lines) - 1} more" if len(unmapped.lines) > 1 else ""
+    vendor = look.connector.catalog_key
+    return f'no catalog row names {key}{more}: add a [[catalog]] row with {vendor} = "{key}", and restart'
+
+
+def _needs_second_look(look: Look, found: Found, bodies: Sequence[bytes]) -> bool:
+    """Whether the vendor's answer may lag its own events; skipped only where it already contains them all."""
+    source = look.connector.purchases
+    if source is None or not source.can_read or look.leased.row["cause"] == "second look":
+        return False
+    return not all(source.contains(found.seen, body) for body in bodies)
+
+
+def _act_if_needed(look: Look, purchase: Purchase, wanted: tuple[License, ...]) -> str | Result:
+    if purchase.standing is Standing.PENDING:
+        return f"nothing is granted yet: the purchase is {purchase.status}"
+    if not _must_read(look) and _agrees(look, wanted):
+        return "nothing to change: the license is what the purchase says"
+    link = known_customer(look, purchase)
+    if link is None and not any(one.enabled for one in wanted):
+        return f"nothing to license: the purchase is {purchase.status}"
+    return _act(look, purchase, wanted, link)
+
+
+def _must_read(look: Look) -> bool:
+    """A sweep and a second look trust the snapshot; whoever has a doubt, or was asked to look, reads."""
+    row = look.leased.row
+    look.must_search = look.memory.doubt or row["verify_at"] is not None
+    return look.must_search or row["cause"] not in {"second look", "sweep", "replay"}
+
+
+def _agrees(look: Look, wanted: tuple[License, ...]) -> bool:
+    held = [with_lines(look.memory, one.entitlement) for one in look.memory.snapshots.values()]
+    plan = d.pair(wanted, held, {})
+    return not plan.missing and not d.decide(plan)
+
+
+def _act(look: Look, purchase: Purchase, wanted: tuple[License, ...], link: Link | None) -> str | Result:
+    account_ref = link.account_ref if link else purchase.customer.customer_ref or look.facts["customer"]
+    look.customer_lease = look.book.take(f"customer:{account_ref}")
+    if look.customer_lease is None:
+        return Later(cause="busy", reason="another purchase of this customer is being worked on", delay_s=BUSY_S)
+    offerings = _offerings(look, wanted)
+    if missing := [one.offering for one in wanted if one.offering not in offerings]:
+        reason = f"Zentitle2 has no offering with the SKU {missing[0]!r}: create it, or map the sale to another SKU"
+        return Parked(cause="unmapped", reason=reason, facts=look.facts)
+    if link is None and look.shop.observe:
+        raise Observed([f"customer {account_ref} found or created", *map(license_in_words, wanted)])
+    fresh = ensure_customer(look, purchase, account_ref)
+    held, plan = until_nothing_is_missing(look, wanted, offerings, fresh=fresh)
+    return make_so(look, purchase, held, plan)
+
+
+def _offerings(look: Look, wanted: tuple[License, ...]) -> Mapping[str, Offering]:
+    licensing = look.shop.licensing
+    offerings = look.call(licensing.offerings)
+    if all(one.offering in offerings for one in wanted):
+        return offerings
+    return look.call(lambda: licensing.offerings(refresh=True))
+
+
+Seen = Found | SeeOther | Gone | Waiting | Unsupported

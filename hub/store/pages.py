@@ -1,0 +1,366 @@
+"""What the console's pages read. Reads only; every list is paged by key on an index, every count has an end.
+
+`Page.older` is the key to go on from, as text that `before` takes; None at the end. A count is at most COUNT_TO:
+"10,000 or more" is all that a page needs to say, and what it costs does not grow with the record.
+Every function takes the connection that it reads with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, literal, literal_column, or_, select, tuple_
+
+from hub.store import schema as t
+from hub.store import subjects as subject_rows
+from hub.store.schema import db_now
+
+PAGE = 50
+COUNT_TO = 10_000
+NAMES_TO = 50  # subjects that a search by name goes on with
+OUTCOMES = ("accepted", "ignored", "quarantined", "dead", "conflict")
+DAY_S = 86400.0
+LOOKS = 60  # changes shown on one page of a timeline
+PAYLOADS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some rows of a list, and where it goes on."""
+
+    rows: Sequence[Row[Any]]
+    older: str | None = None
+
+
+# -- finding
+
+
+def subjects_called(conn: Connection, words: str, refs: Iterable[str]) -> list[str]:
+    """Subjects that `words` names: whole, by order reference, by their last part, else by the customer's name.
+
+    `refs` are the connections' reference prefixes: most ids are found by order reference, which has an index.
+    """
+    s = t.subject.c
+    order_refs = [words, *(f"{ref}:{words}" for ref in refs)]
+    exact = select(s.ref).where(or_(s.ref == words, s.order_ref.in_(order_refs))).limit(NAMES_TO)
+    if found := list(conn.execute(exact).scalars()):
+        return found
+    return subject_rows.find(conn, words) or subjects_of_customer(conn, words)
+
+
+def subjects_of_customer(conn: Connection, words: str) -> list[str]:
+    """Subjects whose customer's name, or id, contains `words`."""
+    s = t.subject.c
+    like = f"%{_escaped(words.lower())}%"
+    named = or_(func.lower(s.customer_name).like(like, escape="!"), s.customer == words)
+    return list(conn.execute(select(s.ref).where(named).limit(NAMES_TO)).scalars())
+
+
+def receipt_called(conn: Connection, words: str, connections: Iterable[str]) -> int | None:
+    """The receipt with this event id."""
+    where = (t.receipt.c.connection.in_(list(connections)), t.receipt.c.external_id == words)
+    return conn.execute(select(t.receipt.c.id).where(*where).limit(1)).scalar()
+
+
+# -- receipts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiptFilter:
+    """Which receipts. `subjects` None: all; `events` are (connection, event id) that `q` names."""
+
+    connection: str = ""
+    outcome: str = ""
+    type: str = ""
+    id: int | None = None
+    subjects: tuple[str, ...] | None = None
+
+
+def receipt_filter(
+    conn: Connection, words: str, connection: str, outcome: str, known: Mapping[str, str]
+) -> ReceiptFilter:
+    """The filter for a search: an event id, else a subject or customer, else a type. `known`: connection -> ref."""
+    kept = {"connection": connection, "outcome": outcome}
+    if not words:
+        return ReceiptFilter(**kept)
+    if (id_ := receipt_called(conn, words, known)) is not None:
+        return ReceiptFilter(**kept, id=id_)
+    if is_type(conn, words):
+        return ReceiptFilter(**kept, type=words)
+    return ReceiptFilter(**kept, subjects=tuple(subjects_called(conn, words, known.values())))
+
+
+def is_type(conn: Connection, words: str) -> bool:
+    """Whether any receipt is of this type."""
+    return conn.execute(select(t.receipt.c.id).where(t.receipt.c.type == words).limit(1)).first() is not None
+
+
+def receipts(conn: Connection, which: ReceiptFilter, before: str = "") -> Page:
+    """Receipts, newest first, with what their subjects came to."""
+    r = t.receipt.c
+    rows = conn.execute(
+        _with_subject(select(r.id, r.connection, r.external_id, r.type, r.subject, r.received_at))
+        .add_columns(r.outcome, r.reason.label("outcome_reason"), r.duplicates)
+        .where(*_wanted(which), *([r.id < int(before)] if before.isdigit() else []))
+        .order_by(r.id.desc())
+        .limit(PAGE + 1)
+    ).all()
+    return Page(rows[:PAGE], str(rows[PAGE - 1].id) if len(rows) > PAGE else None)
+
+
+def receipt(conn: Connection, id_: int) -> Row[Any] | None:
+    """One receipt with body, headers and what its subject came to."""
+    r = t.receipt
+    stmt = _with_subject(select(*[c for c in r.c if c.name != "reason"], r.c.reason.label("outcome_reason")))
+    return conn.execute(stmt.where(r.c.id == id_)).first()
+
+
+def receipts_of(conn: Connection, ref: str, limit: int = 200) -> Sequence[Row[Any]]:
+    """The newest receipts about a subject, without bodies."""
+    r = t.receipt.c
+    stmt = select(r.id, r.type, r.external_id, r.received_at, r.outcome, r.duplicates)
+    return conn.execute(stmt.where(r.subject == ref).order_by(r.id.desc()).limit(limit)).all()
+
+
+def bodies(conn: Connection, ids: Iterable[int]) -> dict[int, bytes]:
+    """Raw bodies by receipt; pruned ones are left out."""
+    r = t.receipt.c
+    rows = conn.execute(select(r.id, r.body).where(r.id.in_(list(ids)[:PAYLOADS]), r.body.is_not(None)))
+    return {row.id: bytes(row.body) for row in rows}
+
+
+def _with_subject(stmt: Select[Any]) -> Select[Any]:
+    s = t.subject.c
+    columns = (s.customer_name, s.state, s.cause, s.looked_at, s.summary, s.reason)
+    return stmt.add_columns(*columns).select_from(t.receipt.outerjoin(t.subject, s.ref == t.receipt.c.subject))
+
+
+def _wanted(which: ReceiptFilter) -> list[ColumnElement[bool]]:
+    r = t.receipt.c
+    wanted: list[ColumnElement[bool]] = []
+    if which.id is not None:
+        wanted.append(r.id == which.id)
+    if which.subjects is not None:
+        wanted.append(r.subject.in_(which.subjects))
+    if which.connection:
+        wanted.append(r.connection == which.connection)
+    if which.type:
+        wanted.append(r.type == which.type)
+    if which.outcome in OUTCOMES:
+        wanted.append(r.outcome == which.outcome)
+        if which.outcome != "accepted":  # says it in the words of the partial index ix_receipt_odd
+            wanted.append(r.outcome != literal_column("'accepted'"))
+    return wanted
+
+
+# -- subjects
+
+
+CHIPS = ("all", "due", "waiting", "parked", "held", "dead")
+
+
+def _chip(chip: str) -> ColumnElement[bool]:
+    s = t.subject.c
+    match chip:
+        case "due":
+            return and_(s.state == "due", s.next_look <= db_now())
+        case "waiting":
+            return and_(s.state == "due", s.next_look > db_now())
+        case "parked" | "held" | "dead":
+            return s.state == chip
+    return literal(True)  # noqa: FBT003  (SQL's)
+
+
+def chip_counts(conn: Connection) -> dict[str, int]:
+    """How many subjects each chip shows, to COUNT_TO."""
+    return {chip: _count(conn, select(t.subject.c.ref).where(_chip(chip))) for chip in CHIPS}
+
+
+def subjects(conn: Connection, chip: str, refs: Sequence[str] | None, before: str = "") -> Page:
+    """Subjects, those that changed last first; due ones in the order in which they are looked at."""
+    s = t.subject.c
+    stmt = select(t.subject, db_now().label("now")).where(_chip(chip))
+    if refs is not None:
+        stmt = stmt.where(s.ref.in_(refs))
+    if chip in {"due", "waiting"}:
+        return _keyed(conn, stmt, (s.priority, s.next_look, s.ref), before, (int, float, str))
+    return _keyed(conn, stmt, (s.changed_at, s.ref), before, (float, str), newest_first=True)
+
+
+def subject(conn: Connection, ref: str) -> Row[Any] | None:
+    """One subject, with the database's `now`."""
+    return conn.execute(select(t.subject, db_now().label("now")).where(t.subject.c.ref == ref)).first()
+
+
+def approval(conn: Connection, ref: str) -> Row[Any] | None:
+    """What waits, or waited, for approval."""
+    return conn.execute(select(t.approval).where(t.approval.c.subject == ref)).first()
+
+
+def changes(conn: Connection, ref: str, before: str = "") -> Page:
+    """The journal of a subject, newest first."""
+    c = t.change.c
+    stmt = select(t.change).where(c.subject == ref, *([c.id < int(before)] if before.isdigit() else []))
+    rows = conn.execute(stmt.order_by(c.id.desc()).limit(LOOKS + 1)).all()
+    return Page(rows[:LOOKS], str(rows[LOOKS - 1].id) if len(rows) > LOOKS else None)
+
+
+def observations(conn: Connection, ref: str, hashes: Iterable[str | None]) -> dict[str, Row[Any]]:
+    """Observations of a subject by hash."""
+    wanted = [one for one in set(hashes) if one]
+    rows = conn.execute(select(t.observation).where(t.observation.c.subject == ref, t.observation.c.hash.in_(wanted)))
+    return {row.hash: row for row in rows}
+
+
+# -- entitlements
+
+
+def entitlements_of(conn: Connection, ref: str) -> Sequence[Row[Any]]:
+    """The entitlements of a purchase."""
+    return conn.execute(select(t.entitlement).where(t.entitlement.c.subject == ref).order_by(t.entitlement.c.id)).all()
+
+
+def entitlements(conn: Connection, ids: Sequence[str] | None, refs: Sequence[str], before: str = "") -> Page:
+    """Entitlements, those that changed last first. `ids` None: all; else those, and those of the subjects `refs`."""
+    e = t.entitlement.c
+    columns = (e.id, e.order_ref, e.subject, e.offering, e.enabled, e.body, e.changed_at)
+    joined = t.entitlement.outerjoin(t.subject, t.subject.c.ref == e.subject)
+    stmt = select(*columns, t.subject.c.customer_name).select_from(joined)
+    if ids is not None:
+        stmt = stmt.where(or_(e.id.in_(ids), e.subject.in_(refs)))
+    return _keyed(conn, stmt, (e.changed_at, e.id), before, (float, str), newest_first=True)
+
+
+# -- the overview
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Books:
+    """Receipts of the last day by outcome; `capped`: only the newest COUNT_TO of them."""
+
+    received: int
+    by_outcome: Mapping[str, int]
+    capped: bool
+
+
+def books(conn: Connection) -> Books:
+    """What came in during the last day, and what became of it."""
+    r = t.receipt.c
+    newest = select(r.outcome).where(r.received_at > db_now() - DAY_S).order_by(r.received_at.desc()).limit(COUNT_TO)
+    inner = newest.subquery()
+    counted = conn.execute(select(inner.c.outcome, func.count()).group_by(inner.c.outcome)).all()
+    by_outcome = {outcome: 0 for outcome in OUTCOMES} | {outcome: count for outcome, count in counted}
+    received = sum(by_outcome.values())
+    return Books(received=received, by_outcome=by_outcome, capped=received >= COUNT_TO)
+
+
+def last_receipt_at(conn: Connection, connection: str) -> float | None:
+    """When a connection was last heard."""
+    r = t.receipt.c
+    stmt = select(r.received_at).where(r.connection == connection).order_by(r.id.desc()).limit(1)
+    return conn.execute(stmt).scalar()
+
+
+def anything_received(conn: Connection) -> bool:
+    """Whether any receipt or subject is on record."""
+    first = conn.execute(select(t.receipt.c.id).limit(1)).first()
+    return first is not None or conn.execute(select(t.subject.c.ref).limit(1)).first() is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """How much waits for a person, each to COUNT_TO."""
+
+    held: int
+    dead: int
+    parked: int
+    reviews: int
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.held + self.dead + self.parked + self.reviews
+
+    @property
+    def subjects(self) -> int:
+        """What the subjects page shows of it."""
+        return self.total
+
+
+def needs(conn: Connection) -> Needs:
+    """How much waits for a person."""
+    counts = {chip: _count(conn, select(t.subject.c.ref).where(_chip(chip))) for chip in ("held", "dead", "parked")}
+    return Needs(**counts, reviews=_count(conn, select(t.review.c.id).where(t.review.c.open)))
+
+
+def waiting_for_a_person(conn: Connection, state: str, limit: int = 3) -> Sequence[Row[Any]]:
+    """Some subjects in this state, the latest first."""
+    s = t.subject.c
+    stmt = select(t.subject).where(s.state == state).order_by(s.changed_at.desc()).limit(limit)
+    return conn.execute(stmt).all()
+
+
+def reviews(conn: Connection, ref: str | None = None, limit: int = 20) -> Sequence[Row[Any]]:
+    """Open tasks for people, newest first; of one subject where `ref` is given."""
+    v = t.review.c
+    joined = t.review.outerjoin(t.subject, t.subject.c.ref == v.subject)
+    stmt = select(t.review, t.subject.c.customer_name).select_from(joined).where(v.open)
+    if ref is not None:
+        stmt = stmt.where(v.subject == ref)
+    return conn.execute(stmt.order_by(v.id.desc()).limit(limit)).all()
+
+
+def catalog_rows(conn: Connection) -> int:
+    """How many rows the newest catalog has."""
+    newest = select(t.catalog_version.c.body).order_by(t.catalog_version.c.stored_at.desc()).limit(1)
+    body = conn.execute(newest).scalar() or {}
+    return len(body.get("catalog") or [])
+
+
+# -- counting, paging
+
+
+def _count(conn: Connection, stmt: Select[Any]) -> int:
+    return int(conn.execute(select(func.count()).select_from(stmt.limit(COUNT_TO).subquery())).scalar_one())
+
+
+def _keyed(
+    conn: Connection,
+    stmt: Select[Any],
+    key: Sequence[ColumnElement[Any]],
+    before: str,
+    types: Sequence[type],
+    *,
+    newest_first: bool = False,
+) -> Page:
+    """A page of `stmt` in the order of `key`, which is unique and on an index."""
+    if (start := _parsed(before, types)) is not None:
+        here, there = tuple_(*key), tuple_(*(literal(value) for value in start))
+        stmt = stmt.where(here < there if newest_first else here > there)
+    order = [column.desc() if newest_first else column for column in key]
+    rows = conn.execute(stmt.order_by(*order).limit(PAGE + 1)).all()
+    if len(rows) <= PAGE:
+        return Page(rows)
+    last = rows[PAGE - 1]
+    return Page(rows[:PAGE], "~".join(_text(getattr(last, str(column.key))) for column in key))
+
+
+def _text(value: object) -> str:
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def _parsed(before: str, types: Sequence[type]) -> list[Any] | None:
+    """The key that `before` spells; None where it spells none."""
+    parts = before.split("~", len(types) - 1)
+    if len(parts) != len(types):
+        return None
+    try:
+        return [type_(part) for type_, part in zip(types, parts, strict=True)]
+    except ValueError:
+        return None
+
+
+def _escaped(words: str) -> str:
+    return words.replace("!", "!!").replace("%", "!%").replace("_", "!_")
