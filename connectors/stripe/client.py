@@ -22,7 +22,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
 from connectors.http import is_safe_url, retry_after_s
-from connectors.stripe.purchase import Object, found, has_more, reduced_invoice, rows, to_purchase
+from connectors.stripe.purchase import Object, found, has_more, reduced_invoice, rows, seconds, to_purchase
 from connectors.stripe.settings import Settings
 from connectors.stripe.webhook import EVENTS, envelope_of
 from hub.domain import Purchase, Ref
@@ -153,7 +153,7 @@ class Client:
         """The subscription's invoices, newest first, until each line is decided; one page at most."""
         walked: list[Object] = []
         page = self._get("/v1/invoices", subscription=subscription["id"], limit=PAGE)
-        for invoice in rows(page, "data"):
+        for invoice in sorted(rows(page, "data"), key=lambda row: seconds(row, "created") or 0, reverse=True):
             walked.append(self._with_all_lines(invoice))
             if invoice.get("status") == "paid" and self._is_decided(subscription, walked):
                 break

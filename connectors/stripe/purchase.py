@@ -147,9 +147,12 @@ class _Reading:
         return _Paid(end, f"the trial runs until {_day(end)}")
 
     def _own(self, item: Reduced) -> _Paid | None:
-        """The latest end of a period of this item that is paid; total 0 and out of band are paid as well."""
+        """The end of the period that the newest invoice with one paid; total 0 and out of band are paid as well.
+
+        The newest, not the latest end: a change from yearly to monthly ends sooner than the year paid before.
+        """
         ends = [
-            (line["period"]["end"], invoice["created"] or 0, invoice["id"])
+            (invoice["created"] or 0, line["period"]["end"], invoice["id"])
             for invoice in self.invoices
             if invoice["status"] == "paid"
             for line in invoice["lines"]
@@ -157,7 +160,7 @@ class _Reading:
         ]
         if not ends:
             return None
-        end, created, id_ = max(ends)
+        created, end, id_ = max(ends)
         return _Paid(end, f"invoice {id_} of {_day(created)} paid it until {_day(end)}")
 
     def _joined(self, item: Reduced, own: Mapping[str, _Paid | None]) -> _Paid | None:

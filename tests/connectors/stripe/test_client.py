@@ -189,14 +189,14 @@ def test_a_request_carries_the_key_the_account_and_the_pinned_version(bench: Ben
 
 def test_an_unpaid_latest_invoice_leads_to_the_list(bench: Bench) -> None:
     past_due = a_subscription(UNPAID, status="past_due")
-    bench.stub.answers |= {"/v1/subscriptions/sub_1QaFirst": past_due, "/v1/invoices": a_list(UNPAID, FIRST, RENEWAL)}
+    bench.stub.answers |= {"/v1/subscriptions/sub_1QaFirst": past_due, "/v1/invoices": a_list(FIRST, UNPAID)}
     assert bench.paid_until() == [at(START + YEAR)]
     assert bench.stub.requests[1].args.to_dict() == {"subscription": "sub_1QaFirst", "limit": "100"}
 
 
-def test_the_list_is_read_no_further_than_needed(bench: Bench) -> None:
-    past_due = a_subscription(UNPAID, status="past_due")
-    bench.stub.answers |= {"/v1/subscriptions/sub_1QaFirst": past_due, "/v1/invoices": a_list(UNPAID, FIRST, RENEWAL)}
+def test_the_list_is_read_newest_first_and_no_further_than_needed(bench: Bench) -> None:
+    past_due, older = a_subscription(UNPAID, status="past_due"), FIRST | {"id": "in_older", "created": START - YEAR}
+    bench.stub.answers |= {"/v1/subscriptions/sub_1QaFirst": past_due, "/v1/invoices": a_list(older, FIRST, UNPAID)}
     invoices = bench.found().seen["invoices"]
     assert isinstance(invoices, list)
     assert len(invoices) == 2

@@ -1,0 +1,63 @@
+# The verbs of this project. `make run` and `make test` are all that a newcomer needs.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+export XDG_RUNTIME_DIR ?= /tmp
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+JOBS   ?= 2
+
+.PHONY: help run test check setup setup-run fix lint types bench chaos-full lock clean
+
+help:  ## This list.
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+run: setup-run  ## Set up, run the hub among emulated vendors, play a short story, stay up.
+	@$(BIN)/python -m sandbox.play
+
+test: setup  ## Set up and run every test that needs Python and wheels alone.
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q
+
+check: setup lint types test  ## Everything that must hold: format, lint, types, tests.
+
+setup: $(VENV)/dev.stamp  ## The environment to work in.
+
+setup-run: $(VENV)/run.stamp
+
+fix: setup  ## Format, and mend what can be mended.
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+lint: setup
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
+
+types: setup
+	@$(BIN)/mypy
+
+bench: setup  ## Measure speed and memory beside baselines (docs/bench.md).
+	@$(BIN)/python -m bench
+
+chaos-full: setup  ## The fault matrix at full size (an hour).
+	@$(BIN)/python -m pytest -q -m chaos --chaos-full tests/chaos
+
+lock: setup  ## Write the two lock files anew.
+	@$(BIN)/python -m pip install -q uv
+	@$(BIN)/uv pip compile pyproject.toml --group build $(LOCK) -o requirements/run.txt
+	@$(BIN)/uv pip compile pyproject.toml --group build --group dev $(LOCK) -c requirements/run.txt -o requirements/dev.txt
+LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q
+
+clean:  ## Remove the environment and everything that ran.
+	rm -rf $(VENV) var .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with PYTHON=..."; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run.stamp: requirements/run.txt pyproject.toml | $(VENV)/bin/python
+	@echo "Installing what the hub needs (once) ..."
+	@$(BIN)/python -m pip install -q --require-hashes -r requirements/run.txt
+	@$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/dev.stamp: requirements/dev.txt $(VENV)/run.stamp
+	@echo "Installing what tests need (once) ..."
+	@$(BIN)/python -m pip install -q --require-hashes -r requirements/dev.txt
+	@touch $@
