@@ -203,6 +203,7 @@ def up(observe: bool, as_json: bool) -> None:  # noqa: FBT001
     hub = _hub()
     run(hub.store)
     wiring.start(hub)
+    wiring.check_vendors(hub.settings)
     processes = runtime.hub_processes(hub)
     if not as_json:
         host, port = hub.settings.hub.host, hub.settings.hub.port
@@ -232,6 +233,7 @@ def worker(kind: str, as_json: bool) -> None:  # noqa: ARG001, FBT001
     configure("worker")
     hub = jobs.the_hub()
     wiring.start(hub)
+    wiring.check_vendors(hub.settings)
     hub.store.close()
     runtime.work(hub, kind)
 

@@ -50,14 +50,31 @@ class RedisAway(Exception):
 
 
 def work(hub: Hub, kind: str) -> None:
-    """Drains `kind` for ever: on RQ while Redis answers, else in a forked child each second. Ends on SIGTERM."""
+    """Drains `kind` for ever: on RQ while Redis answers, else in a forked child each second. Ends on SIGTERM.
+
+    Looks for work on its own too, each tick: no bell and no clock is needed for what is due to be done.
+    """
     stop = _Stop()
     while not stop.asked:
         if hub.bell.alive():
             _work_on_rq(hub, kind, stop)
         else:
-            stop.run_child(lambda: jobs.drain(kind))
             stop.wait(POLL_WITHOUT_REDIS_S)
+        if not stop.asked and _is_due(hub):
+            stop.run_child(lambda: jobs.drain(kind))
+
+
+def _is_due(hub: Hub) -> bool:
+    """Whether there is work now. Leaves no connection open that a forked child could find."""
+    try:
+        with hub.store.read() as conn:
+            wait = subjects.next_due(conn)
+            return (wait is not None and wait <= 0) or bool(subjects.suspects(conn, 1))
+    except HubError as error:
+        log.warning("worker.record_away", error=str(error))
+        return False
+    finally:
+        hub.store.close()
 
 
 class _Stop:
@@ -116,7 +133,7 @@ def _become_horse(parent: int) -> None:
 def _work_on_rq(hub: Hub, kind: str, stop: _Stop) -> None:
     try:
         worker = _rq_worker(hub, kind)
-        worker.work(logging_level="WARNING")
+        worker.work(logging_level="CRITICAL", max_idle_time=max(1, int(hub.settings.timing.tick)))
         stop.asked = stop.asked or worker.asked_to_stop
     except Exception as error:  # noqa: BLE001  (whatever RQ meets: the loop decides anew)
         log.warning("worker.redis_away", error=type(error).__name__)

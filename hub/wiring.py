@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from ipaddress import ip_address
 from types import ModuleType
-from urllib.parse import urlsplit
 
+import structlog
 from sqlalchemy import Connection
 
 import connectors.stripe
 import connectors.zentitle
 from hub import catalog, settings
 from hub.bell import Bell
-from hub.errors import ConfigurationError
+from hub.errors import ConfigurationError, HubError
 from hub.limits import RecordLimiter, RecordTokens
 from hub.policy import Rules
 from hub.ports import Connector, Deps
@@ -25,6 +24,7 @@ from hub.store import Store, records, schema, subjects
 from hub.store.migrate import check_version
 from hub.store.subjects import insert
 
+log = structlog.get_logger()
 KINDS: dict[str, ModuleType] = {"stripe": connectors.stripe, "zentitle": connectors.zentitle}
 
 
@@ -81,22 +81,21 @@ def start(hub: Hub) -> None:
     hub.store.write(lambda conn: _wake_keyed(conn, hub))
 
 
-def only_loopback(hub: Hub) -> bool:
-    """Whether every connection is on this machine: what the sandbox may move is nobody's real business."""
-    urls = [str(value) for table in hub.settings.connections.values() for key, value in table.items() if "url" in key]
-    return bool(urls) and all(_is_loopback(url) for url in urls) and all("base_url" in t for t in _tables(hub))
+def check_vendors(config: Settings) -> None:
+    """Asks the licensing vendor whether it speaks our version: ConfigurationError where it does not.
 
-
-def _tables(hub: Hub) -> Sequence[Mapping[str, object]]:
-    return list(hub.settings.connections.values())
-
-
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
+    What can't be reached now is only told. Uses a hub of its own, so that a worker forks without open connections.
+    """
+    hub = build(config)
     try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+        for finding in hub.shop.licensing.verify_access():
+            if finding.level != "ok":
+                log.warning("vendor.finding", source=finding.about, problem=finding.problem, mend=finding.mend)
+    except HubError as error:
+        log.warning("vendor.not_checked", error=str(error))
+    finally:
+        hub.shop.licensing.close()
+        hub.store.close()
 
 
 def _connect(config: Settings, store: Store, name: str) -> Connector:
