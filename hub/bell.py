@@ -41,8 +41,7 @@ class Bell:
         try:
             self._ring(kind)
         except Exception as error:  # noqa: BLE001  (whatever Redis or the network says: the tick finds the work)
-            self._silent_until = time.monotonic() + RETRY_REDIS_S
-            log.warning("bell.silent", error=type(error).__name__)
+            self._fall_silent(error)
             return False
         finally:
             self._lock.release()
@@ -65,10 +64,16 @@ class Bell:
 
     def answer(self, kind: str = "looks") -> None:
         """Deletes the bell's key, before work is leased, so that what comes next rings anew."""
+        if time.monotonic() < self._silent_until:
+            return
         try:
             self.redis().delete(f"bell:{kind}")
         except Exception as error:  # noqa: BLE001
-            log.warning("bell.silent", error=type(error).__name__)
+            self._fall_silent(error)
+
+    def _fall_silent(self, error: Exception) -> None:
+        self._silent_until = time.monotonic() + RETRY_REDIS_S
+        log.warning("bell.silent", error=type(error).__name__)
 
     def alive(self) -> bool:
         """Whether Redis answers."""

@@ -6,6 +6,7 @@ PostgreSQL comes out of a wheel; a test whose server can't start fails, it is no
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import tempfile
 import warnings
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from sqlalchemy import create_engine, text
 
 from hub.store import Store
@@ -20,6 +22,7 @@ from hub.store.migrate import upgrade
 
 SHARED = Path(__file__).parents[1] / ".." / "shared"
 _databases = itertools.count()
+structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

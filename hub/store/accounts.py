@@ -44,7 +44,7 @@ def users(conn: Connection) -> list[User]:
 def add(conn: Connection, name: str, hash_: str) -> bool:
     """Adds a user; False where the name is taken."""
     stmt = insert(conn, user).values(name=name, password=hash_, created_at=db_now(), disabled=False)
-    return bool(conn.execute(stmt.on_conflict_do_nothing()).rowcount)
+    return conn.execute(stmt.on_conflict_do_nothing().returning(user.c.name)).first() is not None
 
 
 def hash_of(conn: Connection, name: str) -> str | None:

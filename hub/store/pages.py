@@ -7,8 +7,9 @@ Every function takes the connection that it reads with.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, literal, literal_column, or_, select, tuple_
@@ -24,6 +25,7 @@ OUTCOMES = ("accepted", "ignored", "quarantined", "dead", "conflict")
 DAY_S = 86400.0
 LOOKS = 60  # changes shown on one page of a timeline
 PAYLOADS = 8
+_DOTTED = re.compile(r"\w+(\.\w+)+")  # what vendors' types look like: invoice.paid
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +84,14 @@ def receipt_filter(
     conn: Connection, words: str, connection: str, outcome: str, known: Mapping[str, str]
 ) -> ReceiptFilter:
     """The filter for a search: an event id, else a subject or customer, else a type. `known`: connection -> ref."""
-    kept = {"connection": connection, "outcome": outcome}
+    every = ReceiptFilter(connection=connection, outcome=outcome)
     if not words:
-        return ReceiptFilter(**kept)
+        return every
     if (id_ := receipt_called(conn, words, known)) is not None:
-        return ReceiptFilter(**kept, id=id_)
-    if is_type(conn, words):
-        return ReceiptFilter(**kept, type=words)
-    return ReceiptFilter(**kept, subjects=tuple(subjects_called(conn, words, known.values())))
+        return replace(every, id=id_)
+    if _DOTTED.fullmatch(words) and is_type(conn, words):
+        return replace(every, type=words)
+    return replace(every, subjects=tuple(subjects_called(conn, words, known.values())))
 
 
 def is_type(conn: Connection, words: str) -> bool:
@@ -120,7 +122,7 @@ def receipt(conn: Connection, id_: int) -> Row[Any] | None:
 def receipts_of(conn: Connection, ref: str, limit: int = 200) -> Sequence[Row[Any]]:
     """The newest receipts about a subject, without bodies."""
     r = t.receipt.c
-    stmt = select(r.id, r.type, r.external_id, r.received_at, r.outcome, r.duplicates)
+    stmt: Select[Any] = select(r.id, r.type, r.external_id, r.received_at, r.outcome, r.duplicates)
     return conn.execute(stmt.where(r.subject == ref).order_by(r.id.desc()).limit(limit)).all()
 
 
@@ -170,7 +172,7 @@ def _chip(chip: str) -> ColumnElement[bool]:
             return and_(s.state == "due", s.next_look > db_now())
         case "parked" | "held" | "dead":
             return s.state == chip
-    return literal(True)  # noqa: FBT003  (SQL's)
+    return literal(True)
 
 
 def chip_counts(conn: Connection) -> dict[str, int]:
@@ -251,7 +253,7 @@ def books(conn: Connection) -> Books:
     newest = select(r.outcome).where(r.received_at > db_now() - DAY_S).order_by(r.received_at.desc()).limit(COUNT_TO)
     inner = newest.subquery()
     counted = conn.execute(select(inner.c.outcome, func.count()).group_by(inner.c.outcome)).all()
-    by_outcome = {outcome: 0 for outcome in OUTCOMES} | {outcome: count for outcome, count in counted}
+    by_outcome = dict.fromkeys(OUTCOMES, 0) | {row[0]: row[1] for row in counted}
     received = sum(by_outcome.values())
     return Books(received=received, by_outcome=by_outcome, capped=received >= COUNT_TO)
 
@@ -283,11 +285,6 @@ class Needs:
         """All of it."""
         return self.held + self.dead + self.parked + self.reviews
 
-    @property
-    def subjects(self) -> int:
-        """What the subjects page shows of it."""
-        return self.total
-
 
 def needs(conn: Connection) -> Needs:
     """How much waits for a person."""
@@ -317,6 +314,11 @@ def catalog_rows(conn: Connection) -> int:
     newest = select(t.catalog_version.c.body).order_by(t.catalog_version.c.stored_at.desc()).limit(1)
     body = conn.execute(newest).scalar() or {}
     return len(body.get("catalog") or [])
+
+
+def now(conn: Connection) -> float:
+    """The database's clock."""
+    return subject_rows.now(conn)
 
 
 # -- counting, paging

@@ -119,7 +119,7 @@ def local_path(target: str | None, default: str = "/") -> str:
 
 def actor() -> tuple[str, str]:
     """(who, from where) for the audit."""
-    return g.visitor.name, f"console {request.remote_addr}"
+    return g.visitor.name, _origin()
 
 
 class _Desk:
@@ -212,13 +212,13 @@ def _routes(hub: Hub, desk: _Desk) -> Blueprint:
 def _welcome(hub: Hub, desk: _Desk, name: str, target: str) -> AnyResponse:
     """A new session, never one that was there before the login (S16: fixation)."""
     cookie, csrf = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
-    old = request.cookies.get(desk.session_cookie)
+    old, origin = request.cookies.get(desk.session_cookie), _origin()
 
-    def unit(conn: Connection) -> None:
+    def unit(conn: Connection) -> None:  # runs in the writer's thread, where there is no request
         if old:
             accounts.close_session(conn, digest(old))
         accounts.open_session(conn, digest(cookie), name, csrf)
-        records.audit(conn, name, f"console {request.remote_addr}", "login", None, {})
+        records.audit(conn, name, origin, "login", None, {})
 
     hub.store.write(unit)
     g.pop("fresh_visitor", None)
@@ -236,7 +236,7 @@ def _refuse(name: str, target: str, status: int, wait_s: float = 0) -> AnyRespon
 
 
 def _audited(name: str, action: str) -> Callable[[Connection], None]:
-    origin = f"console {request.remote_addr}"
+    origin = _origin()
     return lambda conn: records.audit(conn, name, origin, action, None, {})
 
 
@@ -256,6 +256,10 @@ def digest(cookie: str) -> str:
 
 def _for_machines() -> bool:
     return request.path.startswith(MACHINES)
+
+
+def _origin() -> str:
+    return f"console {request.remote_addr}"
 
 
 def _here() -> str:

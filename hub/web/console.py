@@ -1,5 +1,264 @@
-from flask import Blueprint
+"""The console's first pages: overview, receipts, subjects, entitlements and why. Thin: read, render.
+
+Login, sessions and CSRF are `auth`'s, what the pages read is `store.pages`', what a press of a button does is
+`approvals`'. No page needs a script.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
+
+from flask import Blueprint, Response, redirect, render_template, request
+from sqlalchemy import Connection, Row
+from werkzeug.exceptions import NotFound
+from werkzeug.wrappers import Response as AnyResponse
+
+from hub import approvals, explain
+from hub.store import pages
+from hub.web import auth, show, timeline
+from hub.web.problem import problem
+
+if TYPE_CHECKING:
+    from hub.wiring import Hub
+
+SAID = {
+    "asked": "The subject is due now; its look follows within seconds.",
+    "approved": "Approved. The acts are derived anew and done at the next look, within seconds.",
+    "nothing": "Nothing waited for approval any more.",
+    "done": "The task is closed.",
+    "gone": "That task was closed already.",
+}
+FILTERS = (
+    *(show.moment, show.day, show.span, show.count, show.seats, show.field_name, show.pretty, show.payload),
+    *(show.size, show.sentence, show.subject_badge, show.receipt_badge, show.receipt_because, show.breakable),
+    *(timeline.shown, timeline.action_name),
+)
 
 
-def blueprint(hub):
-    return Blueprint("console", __name__)
+def blueprint(hub: Hub) -> Blueprint:
+    """The console's routes; `auth.install` guards them."""
+    console = Blueprint("console", __name__)
+    known = {name: one.ref for name, one in hub.connectors.items()}
+    _frame(console, hub)
+    _overview(console, hub)
+    _receipts(console, hub, known)
+    _subjects(console, hub, known)
+    _entitlements(console, hub, known)
+    _actions(console, hub)
+    return console
+
+
+def _frame(console: Blueprint, hub: Hub) -> None:
+    """What every page has: filters, what needs a person, and an error page."""
+
+    @console.record_once
+    def _filters(state: Any) -> None:  # noqa: ANN401  (Flask's BlueprintSetupState)
+        state.app.jinja_env.filters.update({function.__name__: function for function in FILTERS})
+        state.app.jinja_env.trim_blocks = state.app.jinja_env.lstrip_blocks = True
+
+    @console.context_processor
+    def _always() -> dict[str, object]:
+        with hub.store.read() as conn:
+            needs = pages.needs(conn)
+        return {"needs": needs, "said": SAID.get(request.args.get("said", "")), "q": "", "observe": hub.observe}
+
+    @console.app_errorhandler(404)
+    def _not_found(error: NotFound) -> AnyResponse:
+        if request.path.startswith(auth.MACHINES):
+            return problem(404, error.description or "")
+        text = error.description if request.blueprint == "console" else f"There is no page {request.path}."
+        return Response(render_template("error.html", title="Not found", text=text), 404)
+
+
+# -- overview
+
+
+def _overview(console: Blueprint, hub: Hub) -> None:
+    @console.get("/")
+    def overview() -> str:
+        with hub.store.read() as conn:
+            if not pages.anything_received(conn):
+                return render_template("empty.html", page="overview", rows=pages.catalog_rows(conn))
+            return render_template("overview.html", page="overview", **_overview_facts(conn, hub))
+
+    @console.get("/find")
+    def find() -> AnyResponse:
+        words = request.args.get("q", "").strip()
+        with hub.store.read() as conn:
+            return redirect(_place(conn, hub, words))
+
+
+def _overview_facts(conn: Connection, hub: Hub) -> dict[str, object]:
+    return {
+        "books": pages.books(conn),
+        "outcomes": pages.OUTCOMES,
+        "chips": pages.chip_counts(conn),
+        "reviews": pages.reviews(conn, limit=5),
+        "waiting": {state: pages.waiting_for_a_person(conn, state) for state in ("held", "dead", "parked")},
+        "connections": [(one, pages.last_receipt_at(conn, name)) for name, one in sorted(hub.connectors.items())],
+        "now": pages.now(conn),
+    }
+
+
+def _place(conn: Connection, hub: Hub, words: str) -> str:
+    """The page of the one thing that `words` names, else the list to look in."""
+    if not words:
+        return "/"
+    if found := explain.entitlements_called(conn, words):
+        return _url("/entitlements", found[0]) if len(found) == 1 else _query("/entitlements", words)
+    if (receipt := pages.receipt_called(conn, words, hub.connectors)) is not None:
+        return f"/receipts/{receipt}"
+    refs = pages.subjects_called(conn, words, [one.ref for one in hub.connectors.values()])
+    return _url("/subjects", refs[0]) if len(refs) == 1 else _query("/subjects", words)
+
+
+# -- receipts
+
+
+def _receipts(console: Blueprint, hub: Hub, known: dict[str, str]) -> None:
+    @console.get("/receipts")
+    def receipts() -> str:
+        words, connection, outcome, before = _args("q", "connection", "outcome", "before")
+        with hub.store.read() as conn:
+            which = pages.receipt_filter(conn, words, connection, outcome, known)
+            page = pages.receipts(conn, which, before)
+        facts = {"q": words, "connection": connection, "outcome": outcome, "before": before, "which": which}
+        choices = {"connections": sorted(known), "outcomes": pages.OUTCOMES}
+        return render_template("receipts.html", page="receipts", list=page, **facts, **choices)
+
+    @console.get("/receipts/<int:id_>")
+    def receipt(id_: int) -> str:
+        with hub.store.read() as conn:
+            row = pages.receipt(conn, id_)
+        if row is None:
+            raise NotFound(f"No receipt has the number {id_}. Receipts are found by event id on the Receipts page.")
+        return render_template("receipt.html", page="receipts", row=row, headers=_headers(row.headers))
+
+
+def _headers(text: str) -> list[tuple[str, str]]:
+    """Headers as kept (JSON text), by name."""
+    try:
+        kept = json.loads(text)
+    except ValueError:
+        return [("as kept", text)]
+    return sorted((str(name), str(value)) for name, value in kept.items()) if isinstance(kept, dict) else []
+
+
+# -- subjects
+
+
+def _subjects(console: Blueprint, hub: Hub, known: dict[str, str]) -> None:
+    @console.get("/subjects")
+    def subjects() -> str:
+        words, chip, before = _args("q", "show", "before")
+        chip = chip if chip in pages.CHIPS else "all"
+        with hub.store.read() as conn:
+            refs = pages.subjects_called(conn, words, known.values()) if words else None
+            page = pages.subjects(conn, chip, refs, before)
+            facts = {"chips": pages.chip_counts(conn), "reviews": pages.reviews(conn)}
+        return render_template("subjects.html", page="subjects", list=page, q=words, chip=chip, before=before, **facts)
+
+    @console.get("/subjects/<path:ref>")
+    def subject(ref: str) -> str:
+        (before,) = _args("before")
+        with hub.store.read() as conn:
+            row = pages.subject(conn, ref)
+            if row is None:
+                raise NotFound(f"No subject is called {ref}. The Subjects page searches by id and by customer.")
+            return render_template("subject.html", page="subjects", row=row, **_subject_facts(conn, row, before))
+
+
+def _subject_facts(conn: Connection, row: Row[Any], before: str) -> dict[str, object]:
+    changes = pages.changes(conn, row.ref, before)
+    receipts = pages.receipts_of(conn, row.ref)
+    observations = pages.observations(conn, row.ref, [one.observation for one in changes.rows])
+    looks = timeline.looks(changes.rows, receipts, observations)
+    shown = [look.receipts[0].id for look in looks if look.receipts]
+    return {
+        "looks": looks,
+        "older": changes.older,
+        "before": before,
+        "fresh": [] if before else timeline.since(changes.rows, receipts),
+        "bodies": pages.bodies(conn, shown),
+        "entitlements": pages.entitlements_of(conn, row.ref),
+        "reviews": pages.reviews(conn, row.ref),
+        "acts": _waiting_acts(pages.approval(conn, row.ref)),
+    }
+
+
+def _waiting_acts(approval: Row[Any] | None) -> list[str]:
+    """What waits for approval, in words."""
+    if approval is None or approval.state != "waiting":
+        return []
+    return [f"{_act(one)}: {one.get('entitlement', '')}" for one in approval.acts if isinstance(one, dict)]
+
+
+def _act(act: dict[str, Any]) -> str:
+    if act.get("seats") is not None:
+        return f"{show.seats(act['seats'])} only"
+    return timeline.SWITCHES.get(str(act.get("action")), str(act.get("action")))
+
+
+# -- entitlements
+
+
+def _entitlements(console: Blueprint, hub: Hub, known: dict[str, str]) -> None:
+    @console.get("/entitlements")
+    def entitlements() -> str:
+        words, before = _args("q", "before")
+        with hub.store.read() as conn:
+            ids = explain.entitlements_called(conn, words) if words else None
+            refs = pages.subjects_called(conn, words, known.values()) if words and not ids else []
+            page = pages.entitlements(conn, ids, refs, before)
+        return render_template("entitlements.html", page="entitlements", list=page, q=words, before=before)
+
+    @console.get("/entitlements/<path:id_>")
+    def entitlement(id_: str) -> str:
+        found = explain.why(hub.store, id_)
+        if found is None:
+            raise NotFound(f"No entitlement is called {id_}. The Entitlements page searches by id, code and customer.")
+        return render_template("entitlement.html", page="entitlements", why=found)
+
+
+# -- actions: each answers with the page that it came from
+
+
+def _actions(console: Blueprint, hub: Hub) -> None:
+    @console.post("/actions/look")
+    def look() -> AnyResponse:
+        ref = request.form.get("ref", "")
+        if not approvals.ask_for_look(hub.store, ref, *auth.actor()):
+            raise NotFound(f"No subject is called {ref}.")
+        hub.bell.ring_soon()
+        return _back("asked")
+
+    @console.post("/actions/approve")
+    def approve() -> AnyResponse:
+        done = approvals.approve(hub.store, request.form.get("ref", ""), *auth.actor())
+        hub.bell.ring_soon()
+        return _back("approved" if done else "nothing")
+
+    @console.post("/actions/review")
+    def review() -> AnyResponse:
+        number = request.form.get("id", "")
+        done = number.isdigit() and approvals.close_review(hub.store, int(number), *auth.actor())
+        return _back("done" if done else "gone")
+
+
+def _back(said: str) -> AnyResponse:
+    target = auth.local_path(request.form.get("next")).split("?")[0]
+    return redirect(f"{target}?said={said}", 303)
+
+
+def _args(*names: str) -> tuple[str, ...]:
+    return tuple(request.args.get(name, "").strip()[:500] for name in names)
+
+
+def _url(base: str, name: str) -> str:
+    return f"{base}/{quote(name)}"
+
+
+def _query(base: str, words: str) -> str:
+    return f"{base}?{urlencode({'q': words})}"

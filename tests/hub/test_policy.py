@@ -1,0 +1,351 @@
+"""The commercial rules, one by one; the tricky cases carry their number in the commerce reference, §6."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hub.catalog import Match
+from hub.decide import decide, pair
+from hub.domain import ChangeOffering, Disable, Enable, License, Line, Purchase, Reason, Standing
+from hub.policy import Unmapped, enabled_while, expiry_of, guard_budget, licenses_for, paid_until, seats_of
+from hub.settings import Policy
+from tests.factories import (
+    DAY,
+    NOW,
+    ORDER,
+    YEAR,
+    a_license,
+    a_line,
+    a_purchase,
+    an_entitlement,
+    an_offering,
+    an_unpaid_line,
+    rules,
+)
+
+MONTH = 30 * DAY
+GRACE = 7 * DAY
+ON, OFF = {Standing.CURRENT, Standing.OVERDUE}, {Standing.SUSPENDED, Standing.ENDED, Standing.UNKNOWN}
+moments = st.datetimes(datetime(2020, 1, 1), datetime(2035, 1, 1)).map(lambda one: one.replace(tzinfo=NOW.tzinfo))
+
+
+def licenses(purchase: Purchase, recorded: dict[str, datetime] | None = None, **policy: int) -> tuple[License, ...]:
+    found = licenses_for(purchase, ORDER, "stripe", rules(**policy), recorded or {})
+    assert not isinstance(found, Unmapped)
+    return found
+
+
+def one_license(purchase: Purchase, recorded: dict[str, datetime] | None = None, **policy: int) -> License:
+    (found,) = licenses(purchase, recorded, **policy)
+    return found
+
+
+# paid until
+
+
+@pytest.mark.parametrize(
+    ("line", "standing", "on_record", "until", "because"),
+    [
+        (a_line(), Standing.CURRENT, None, NOW + YEAR, "invoice in_1 is paid"),
+        (a_line(), Standing.CURRENT, NOW, NOW + YEAR, "invoice in_1 is paid"),
+        (a_line(because=""), Standing.CURRENT, None, NOW + YEAR, "paid"),
+        (an_unpaid_line(), Standing.CURRENT, None, NOW, "where its period starts"),
+        (an_unpaid_line(), Standing.CURRENT, NOW - DAY, NOW - DAY, "paid until then before"),
+        (an_unpaid_line(), Standing.CURRENT, NOW + DAY, NOW, "where its period starts"),
+        (an_unpaid_line(period_start=None), Standing.CURRENT, NOW + DAY, NOW + DAY, "paid until then before"),
+        (an_unpaid_line(invoiced=False), Standing.CURRENT, NOW + DAY, NOW + DAY, "no invoice is known"),
+        (an_unpaid_line(invoiced=False), Standing.CURRENT, None, NOW + YEAR, "period's end stands"),
+        (an_unpaid_line(invoiced=False), Standing.OVERDUE, None, NOW, "overdue"),
+        (an_unpaid_line(invoiced=False), Standing.SUSPENDED, None, NOW, "overdue"),
+        (an_unpaid_line(invoiced=False, period_start=None), Standing.OVERDUE, None, NOW + YEAR, "end stands"),
+        (an_unpaid_line(invoiced=False, period_start=None, period_end=None), Standing.CURRENT, None, None, "end stands"),
+    ],
+)
+def test_a_line_is_paid_until_the_end_of_the_last_paid_period(
+    line: Line, standing: Standing, on_record: datetime | None, until: datetime | None, because: str
+) -> None:
+    found, why = paid_until([line], standing, {line.id: on_record} if on_record else {})
+    assert found == until
+    assert because in why
+
+
+@given(record=moments, start=moments, standing=st.sampled_from(sorted(ON | OFF)))
+def test_an_unpaid_period_never_moves_the_date_past_what_is_on_record(
+    record: datetime, start: datetime, standing: Standing
+) -> None:
+    until, _ = paid_until([an_unpaid_line(period_start=start)], standing, {"si_1": record})
+    assert until == min(record, start)
+
+
+@given(record=moments, standing=st.sampled_from(sorted(ON | OFF)))
+def test_without_any_invoice_the_date_on_record_stands(record: datetime, standing: Standing) -> None:
+    assert paid_until([an_unpaid_line(invoiced=False)], standing, {"si_1": record})[0] == record
+
+
+@given(st.lists(moments, min_size=1, max_size=6))
+def test_an_offering_is_paid_until_the_latest_of_its_lines(dates: list[datetime]) -> None:
+    lines = [a_line(f"si_{number}", paid_until=date) for number, date in enumerate(dates)]
+    assert paid_until(lines, Standing.CURRENT, {})[0] == max(dates)
+
+
+def test_an_undated_line_does_not_hide_a_dated_one() -> None:
+    undated = an_unpaid_line("si_2", invoiced=False, period_start=None, period_end=None)
+    assert paid_until([undated, a_line()], Standing.CURRENT, {})[0] == NOW + YEAR
+
+
+@given(days=st.integers(0, 365))
+def test_expiry_is_paid_until_plus_the_grace(days: int) -> None:
+    assert one_license(a_purchase(), grace_days=days).expires_at == NOW + YEAR + timedelta(days=days)
+
+
+def test_a_grace_of_the_entitlement_s_own_is_not_added_to() -> None:
+    assert expiry_of(a_license(), an_entitlement(own_grace=True)) == NOW + YEAR
+    assert expiry_of(a_license(), an_entitlement()) == NOW + YEAR + GRACE
+
+
+# on or off
+
+
+@pytest.mark.parametrize("standing", sorted(ON | OFF))
+def test_only_what_is_current_or_overdue_is_on(standing: Standing) -> None:
+    assert enabled_while(a_purchase(standing=standing))[0] is (standing in ON)
+
+
+def test_the_reason_for_off_is_the_vendor_s_own_word() -> None:
+    assert enabled_while(a_purchase(standing=Standing.ENDED, status="canceled"))[1] == "the purchase is canceled"
+
+
+def test_nothing_is_wanted_while_nothing_is_granted_yet() -> None:
+    assert licenses(a_purchase(standing=Standing.PENDING)) == ()
+
+
+def test_a_pending_purchase_needs_no_mapping() -> None:
+    assert licenses(a_purchase(a_line(keys=("price_new",)), standing=Standing.PENDING)) == ()
+
+
+# seats
+
+
+@pytest.mark.parametrize(
+    ("rows", "seats"),
+    [
+        ([(1, 1)], 1),
+        ([(8, 1)], 8),
+        ([(8, 5)], 40),
+        ([(2, 1), (3, 10)], 32),
+        ([(2, 1), (None, 10)], 2),
+        ([(None, 1)], None),
+    ],
+)
+def test_seats_are_quantity_times_seats_a_unit(rows: list[tuple[int | None, int]], seats: int | None) -> None:
+    matched = [(a_line(quantity=count), Match(sku="PRO-100", seats_per_unit=units)) for count, units in rows]
+    assert seats_of(matched)[0] == seats
+
+
+def test_a_line_of_no_units_is_no_line() -> None:
+    assert licenses(a_purchase(quantity=0)) == ()
+
+
+def test_the_catalog_s_overdraft_is_wanted_and_says_why() -> None:
+    row = {"price_pro": Match(sku="PRO-100", overdraft=3, rule="catalog row 7")}
+    (found,) = licenses_for(a_purchase(), ORDER, "stripe", rules(row), {})
+    assert isinstance(found, License)
+    assert found.overdraft == 3
+    assert found.reasons["overdraft"].rule == "catalog row 7"
+
+
+# reasons
+
+
+def test_every_field_of_a_license_has_a_reason_with_its_lines() -> None:
+    reasons = one_license(a_purchase(a_line("si_1"), a_line("si_2"))).reasons
+    assert set(reasons) == {"offering", "seats", "expires_at", "enabled"}
+    assert all(reason.lines == ("si_1", "si_2") and reason.because for reason in reasons.values())
+
+
+def test_the_reasons_are_sentences_with_numbers_in_them() -> None:
+    reasons = one_license(a_purchase(quantity=8)).reasons
+    assert reasons["offering"] == Reason(rule="catalog row 1", because="price_pro → PRO-100", lines=("si_1",))
+    assert reasons["seats"].because == "quantity × seats a unit: 8 × 1"
+    assert reasons["expires_at"].because == "invoice in_1 is paid, plus 7 days of grace"
+
+
+# the guard
+
+
+@pytest.mark.parametrize(
+    ("policy", "live", "budget"),
+    [
+        ({}, 0, 5),
+        ({}, 1_000, 5),
+        ({}, 1_199, 5),
+        ({}, 1_200, 6),
+        ({}, 10_000, 50),
+        ({}, 1_000_000, 50),
+        ({"guard_min": 0}, 1_000_000, 0),
+        ({"guard_min": -1}, 1_000_000, None),
+        ({"guard_min": 80}, 1_000_000, 80),
+        ({"guard_share": 0}, 1_000_000, 5),
+        ({"guard_max": 200}, 1_000_000, 200),
+    ],
+)
+def test_the_guard_lets_pass_five_or_half_a_percent_and_fifty_at_most(
+    policy: dict[str, float], live: int, budget: int | None
+) -> None:
+    assert guard_budget(Policy(**policy), live) == budget  # type: ignore[arg-type]
+
+
+@given(
+    least=st.integers(1, 100), most=st.integers(0, 100), share=st.floats(0, 1), live=st.integers(0, 10**7),
+    more=st.integers(0, 10**6),
+)  # fmt: skip
+def test_the_guard_s_budget_is_bounded_and_grows_with_the_base(
+    least: int, most: int, share: float, live: int, more: int
+) -> None:
+    policy = Policy(guard_min=least, guard_max=most, guard_share=share)
+    small, large = guard_budget(policy, live), guard_budget(policy, live + more)
+    assert small is not None
+    assert large is not None
+    assert least <= small <= large <= max(least, most)
+
+
+# the tricky cases
+
+
+def test_case_06_a_trial_with_a_zero_invoice_lasts_until_the_trial_s_end() -> None:
+    trial = a_purchase(a_line(paid_until=NOW + 14 * DAY), status="trialing")
+    assert one_license(trial).expires_at == NOW + 14 * DAY + GRACE
+
+
+def test_case_07_an_active_subscription_whose_first_cycle_is_unpaid_stays_at_the_trial_s_end() -> None:
+    trial_end = NOW + 14 * DAY
+    active = a_purchase(an_unpaid_line(period_start=trial_end, period_end=trial_end + YEAR))
+    assert one_license(active, {"si_1": trial_end}).expires_at == trial_end + GRACE
+    paid = a_purchase(a_line(paid_until=trial_end + YEAR))
+    assert one_license(paid, {"si_1": trial_end}).expires_at == trial_end + YEAR + GRACE
+
+
+@pytest.mark.parametrize("standing", [Standing.SUSPENDED, Standing.ENDED])
+def test_case_08_a_trial_that_ended_without_a_card_is_off(standing: Standing) -> None:
+    assert one_license(a_purchase(standing=standing)).enabled is False
+
+
+def test_case_09_a_proration_invoice_changes_seats_and_no_date() -> None:
+    before, after = a_purchase(quantity=5), a_purchase(quantity=8)
+    assert one_license(before).expires_at == one_license(after, {"si_1": NOW + YEAR}).expires_at
+    assert (one_license(before).seats, one_license(after).seats) == (5, 8)
+
+
+@pytest.mark.parametrize(("quantity", "seats"), [(8, 8), (2, 2)])
+def test_case_10_and_11_seats_go_up_and_down_at_once(quantity: int, seats: int) -> None:
+    acts = decide(pair(licenses(a_purchase(quantity=quantity)), [an_entitlement(seats=5)], {}))
+    assert [(type(act).__name__, act.seats) for act in acts] == [("SetTerms", seats)]  # type: ignore[union-attr]
+
+
+def test_case_11_seats_below_those_in_use_are_forced() -> None:
+    (act,) = decide(pair(licenses(a_purchase(quantity=2)), [an_entitlement(seats=5, seats_used=4)], {}))
+    assert act.force  # type: ignore[union-attr]
+
+
+def test_case_12_a_price_swap_on_one_item_changes_the_offering_and_then_sets_the_terms() -> None:
+    wanted = licenses(a_purchase(a_line(keys=("price_team",))))
+    acts = decide(pair(wanted, [an_entitlement()], {"TEAM-YEAR": an_offering("TEAM-YEAR")}))
+    assert [type(act).__name__ for act in acts] == ["ChangeOffering", "SetTerms"]
+
+
+def test_case_12_a_new_item_id_is_a_new_entitlement() -> None:
+    wanted = licenses(a_purchase(a_line("si_2", keys=("price_team",))))
+    acts = decide(pair(wanted, [an_entitlement()], {"TEAM-YEAR": an_offering("TEAM-YEAR")}))
+    assert not any(isinstance(act, ChangeOffering) for act in acts)
+
+
+def test_case_13_an_interval_change_that_is_paid_moves_the_date() -> None:
+    yearly = a_purchase(a_line(period_start=NOW + DAY, paid_until=NOW + DAY + YEAR))
+    assert one_license(yearly, {"si_1": NOW + MONTH}).paid_until == NOW + DAY + YEAR
+
+
+def test_case_14_a_cancellation_to_come_changes_nothing_before_it_comes() -> None:
+    assert decide(pair(licenses(a_purchase(status="active")), [an_entitlement()], {})) == ()
+
+
+def test_case_15_past_due_goes_on_until_paid_until_plus_grace_and_no_longer() -> None:
+    overdue = a_purchase(an_unpaid_line(), standing=Standing.OVERDUE, status="past_due")
+    found = one_license(overdue, {"si_1": NOW})
+    assert (found.enabled, found.expires_at) == (True, NOW + GRACE)
+
+
+def test_case_16_an_unpaid_subscription_that_is_paid_again_is_the_same_entitlement() -> None:
+    off = an_entitlement(enabled=False, expires_at=NOW + GRACE)
+    acts = decide(pair(licenses(a_purchase()), [off], {}))
+    assert [type(act).__name__ for act in acts] == ["SetTerms", "Enable"]
+    assert Enable(entitlement_id="ent_1") in acts
+
+
+def test_case_22_items_of_one_subscription_have_their_own_offerings_and_ends() -> None:
+    pro, team = a_line("si_1", quantity=3), a_line("si_2", keys=("price_team",), paid_until=NOW + MONTH, quantity=2)
+    found = {one.offering: (one.seats, one.paid_until) for one in licenses(a_purchase(pro, team))}
+    assert found == {"PRO-100": (3, NOW + YEAR), "TEAM-YEAR": (2, NOW + MONTH)}
+
+
+def test_case_23_seat_packs_add_to_their_offering() -> None:
+    row = {"price_pro": Match(sku="PRO-100"), "price_pack": Match(sku="PRO-100", seats_per_unit=10)}
+    sold = a_purchase(a_line("si_1", quantity=5), a_line("si_2", keys=("price_pack",), quantity=2))
+    (found,) = licenses_for(sold, ORDER, "stripe", rules(row), {})
+    assert isinstance(found, License)
+    assert (found.seats, found.lines) == (25, ("si_1", "si_2"))
+
+
+def test_case_24_a_perpetual_license_has_no_expiry_to_set() -> None:
+    assert expiry_of(a_license(), an_entitlement(perpetual=True)) is None
+
+
+def test_case_26_two_subscriptions_of_one_customer_never_merge() -> None:
+    one = licenses_for(a_purchase(), "stripe:sub_1", "stripe", rules(), {})
+    other = licenses_for(a_purchase(), "stripe:sub_2", "stripe", rules(), {})
+    assert not isinstance(one, Unmapped)
+    assert not isinstance(other, Unmapped)
+    assert {found.order_ref for found in (*one, *other)} == {"stripe:sub_1", "stripe:sub_2"}
+
+
+def test_case_29_a_payment_after_the_end_does_not_revive() -> None:
+    ended = one_license(a_purchase(standing=Standing.ENDED, status="canceled"))
+    assert ended.enabled is False
+    assert decide(pair([ended], [an_entitlement(enabled=False)], {})) == ()
+
+
+def test_case_30_a_backdated_start_counts_by_its_period_alone() -> None:
+    backdated = a_purchase(an_unpaid_line(period_start=NOW - YEAR, period_end=NOW))
+    assert one_license(backdated).paid_until == NOW - YEAR
+
+
+def test_case_33_a_metered_item_counts_no_seats() -> None:
+    found = one_license(a_purchase(quantity=None))
+    assert found.seats is None
+    assert decide(pair([found], [an_entitlement(seats=40)], {})) == ()
+
+
+def test_case_40_a_sale_that_no_row_names_is_unmapped_as_a_whole() -> None:
+    stranger = a_line("si_2", keys=("price_new",))
+    found = licenses_for(a_purchase(a_line(), stranger), ORDER, "stripe", rules(), {})
+    assert found == Unmapped(lines=(stranger,))
+
+
+def test_case_40_what_is_over_needs_no_mapping_any_more() -> None:
+    over = a_purchase(a_line(), a_line("si_2", keys=("price_new",)), standing=Standing.ENDED)
+    assert decide(pair(licenses(over), [an_entitlement()], {})) == (Disable(entitlement_id="ent_1"),)
+
+
+def test_a_line_that_names_its_sku_itself_needs_no_row() -> None:
+    found = one_license(a_purchase(a_line(keys=("price_new",), sku="PRO-100")))
+    assert found.reasons["offering"].rule == "stripe: the line names the SKU itself"
+
+
+@given(st.permutations([a_line("si_1"), a_line("si_2", keys=("price_team",)), a_line("si_3", paid_until=NOW)]))
+def test_the_order_of_lines_changes_no_term(lines: list[Line]) -> None:
+    found = {one.offering: (one.seats, one.expires_at, set(one.lines)) for one in licenses(a_purchase(*lines))}
+    wanted = {"PRO-100": (2, NOW + YEAR + GRACE, {"si_1", "si_3"}), "TEAM-YEAR": (1, NOW + YEAR + GRACE, {"si_2"})}
+    assert found == wanted
