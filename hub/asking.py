@@ -6,10 +6,10 @@ from typing import Any
 
 from sqlalchemy import Connection, select, update
 
-from hub import drain, lifecycle
+from hub import approvals, drain, lifecycle
 from hub.domain import Ref
-from hub.store import Store, records, subjects
-from hub.store.schema import approval, db_now, subject
+from hub.store import Store, subjects
+from hub.store.schema import approval, subject
 from hub.wiring import Hub
 
 
@@ -55,17 +55,7 @@ def waiting_for_approval(store: Store) -> list[dict[str, Any]]:
 
 def approve(hub: Hub, refs: list[str], actor: str, origin: str = "command line") -> list[str]:
     """Lets what the guard holds back of these subjects go: they are due, and the acts are derived anew."""
-    return [ref for ref in refs if hub.store.write(lambda conn, ref=ref: _approve(conn, ref, actor, origin))]  # type: ignore[misc]
-
-
-def _approve(conn: Connection, ref: str, actor: str, origin: str) -> bool:
-    where = (approval.c.subject == ref, approval.c.state == "waiting")
-    values = {"state": "approved", "decided_at": db_now(), "decided_by": actor}
-    if conn.execute(update(approval).where(*where).values(**values)).rowcount != 1:
-        return False
-    subjects.wake(conn, subject.c.ref == ref, cause="approved", reason=f"approved by {actor}")
-    records.audit(conn, actor, origin, "approve", ref, {})
-    return True
+    return [ref for ref in refs if approvals.approve(hub.store, ref, actor, origin)]
 
 
 def _ref(hub: Hub, words: str) -> Ref | None:

@@ -13,7 +13,7 @@ from connectors.zentitle.emulator import ZentitleEmulator
 
 STRIPE_PORT, ZENTITLE_PORT = 8101, 8102
 STRIPE_KEY = "sk_test_sandbox"
-ZENTITLE_TENANT, ZENTITLE_CLIENT, ZENTITLE_SECRET = "t_sandbox", "hub", "sandbox-secret"  # noqa: S105
+ZENTITLE_TENANT, ZENTITLE_CLIENT, ZENTITLE_SECRET = "t_sandbox", "hub", "sandbox-secret"
 
 
 @click.command()

@@ -43,7 +43,7 @@ _HINTS = {
 _log = logging.getLogger(__name__)
 
 
-class _Missing(PermanentError):  # noqa: N818 (named by what it means, as all of ours)
+class _Missing(PermanentError):
     """Stripe does not know the object (any more)."""
 
 

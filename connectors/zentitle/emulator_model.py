@@ -31,7 +31,7 @@ KEEP_VERSIONS_S = 600
 CODE_ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
 
-class Refused(Exception):  # noqa: N818
+class Refused(Exception):
     """The vendor's refusal: an HTTP status and what its ApiError says. `field` names what fails validation."""
 
     def __init__(self, status: int, details: str, *, code: str = "", field: str | None = None) -> None:

@@ -54,11 +54,13 @@ class Browser:
         assert found, path
         return found[1]
 
-    def log_in(self, name: str = "ida", password: str = "correct horse battery", next: str = "/", **kw: object) -> requests.Response:  # noqa: A002
+    def log_in(
+        self, name: str = "ida", password: str = "correct horse battery", next: str = "/", **kw: object
+    ) -> requests.Response:
         return self.post("/login", {"csrf": self.token(), "name": name, "password": password, "next": next}, **kw)
 
 
 def text_of(response: requests.Response) -> str:
     """What a person reads: no tags, blanks collapsed."""
-    body = re.sub(r"<(script|style|svg)\b.*?</\1>", "", response.text, flags=re.S)
+    body = re.sub(r"<(script|style|svg)\b.*?</\1>", "", response.text, flags=re.DOTALL)
     return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", "", body)))

@@ -22,13 +22,30 @@ DAY = 86400.0
 
 def a_hub(url: str, *, console: str = "login", public_url: str = "http://127.0.0.1:8000") -> Hub:
     """A hub between one selling and one licensing connection, both on closed ports."""
-    section = HubSection(secret=SECRET, database_url=url, redis_url="redis://127.0.0.1:1/0", console=console, public_url=public_url)  # type: ignore[arg-type]
+    section = HubSection(
+        secret=SECRET, database_url=url, redis_url="redis://127.0.0.1:1/0", console=console, public_url=public_url
+    )  # type: ignore[arg-type]
     closed = "http://127.0.0.1:1"
-    zentitle = {"kind": "zentitle", "base_url": closed, "token_url": f"{closed}/token", "tenant_id": "t_1", "client_id": "hub", "client_secret": "s"}
-    stripe = {"kind": "stripe", "webhook_secrets": ["whsec_test"], "api_key": "sk_test_1", "base_url": closed, "livemode": False}
+    zentitle = {
+        "kind": "zentitle",
+        "base_url": closed,
+        "token_url": f"{closed}/token",
+        "tenant_id": "t_1",
+        "client_id": "hub",
+        "client_secret": "s",
+    }
+    stripe = {
+        "kind": "stripe",
+        "webhook_secrets": ["whsec_test"],
+        "api_key": "sk_test_1",
+        "base_url": closed,
+        "livemode": False,
+    }
     catalog = (CatalogRow(keys={"stripe": "pro_annual"}, sku="PRO-100"),)
     return wiring.build(
-        Settings(path=Path("hub.toml"), hub=section, connections={"zentitle": zentitle, "stripe": stripe}, catalog=catalog)
+        Settings(
+            path=Path("hub.toml"), hub=section, connections={"zentitle": zentitle, "stripe": stripe}, catalog=catalog
+        )
     )
 
 
@@ -36,7 +53,10 @@ def a_receipt(conn: Connection, subject: str | None = None, **values: Any) -> in
     """Inserts a receipt; its id."""
     id_ = values.pop("external_id", None) or f"evt_{secrets.token_hex(6)}"
     type_ = values.pop("type", "customer.subscription.updated")
-    body = values.pop("body", json.dumps({"id": id_, "type": type_, "data": {"object": {"id": (subject or "x").split("/")[-1]}}}).encode())
+    body = values.pop(
+        "body",
+        json.dumps({"id": id_, "type": type_, "data": {"object": {"id": (subject or "x").split("/")[-1]}}}).encode(),
+    )
     row = {
         "connection": "stripe",
         "external_id": id_,
@@ -108,7 +128,7 @@ def an_entitlement(conn: Connection, subject: str, id_: str = "ent_1", **values:
     body = {
         "id": id_,
         "group_id": f"egr_{id_}",
-        "order_ref": "stripe:" + subject.split("/")[-1],
+        "order_ref": "stripe:" + subject.rsplit("/", maxsplit=1)[-1],
         "offering": "PRO-100",
         "offering_id": "off_1",
         "product_id": "prod_1",
@@ -147,7 +167,11 @@ def an_entitlement(conn: Connection, subject: str, id_: str = "ent_1", **values:
 REASONS = {
     "offering": {"rule": "catalog row 1", "because": "pro_annual → PRO-100", "lines": ["si_1"]},
     "seats": {"rule": "seats_of", "because": "quantity × seats a unit: 20 × 1", "lines": ["si_1"]},
-    "expires_at": {"rule": "paid_until", "because": "invoice in_2 is paid until 2027-03-23, plus 7 days of grace", "lines": ["si_1"]},
+    "expires_at": {
+        "rule": "paid_until",
+        "because": "invoice in_2 is paid until 2027-03-23, plus 7 days of grace",
+        "lines": ["si_1"],
+    },
     "enabled": {"rule": "enabled_while", "because": "the purchase is active", "lines": ["si_1"]},
 }
 LIFE = "stripe/subscription/sub_life"
@@ -155,7 +179,14 @@ LIFE = "stripe/subscription/sub_life"
 
 def a_review(conn: Connection, subject: str | None, text: str, kind: str = "seats in use") -> int:
     """Inserts an open task; its id."""
-    row = {"key": secrets.token_hex(4), "kind": kind, "subject": subject, "text": text, "open": True, "created_at": time.time()}
+    row = {
+        "key": secrets.token_hex(4),
+        "kind": kind,
+        "subject": subject,
+        "text": text,
+        "open": True,
+        "created_at": time.time(),
+    }
     return int(conn.execute(schema.review.insert().values(row).returning(schema.review.c.id)).scalar_one())
 
 
@@ -167,71 +198,215 @@ def an_approval(conn: Connection, subject: str, acts: list[dict[str, Any]], stat
 def seen_with(quantity: int) -> dict[str, Any]:
     """What a look saw of the life's purchase."""
     item = {"id": "si_1", "quantity": quantity, "price": {"id": "price_1", "lookup_key": "pro_annual"}}
-    return {"subscription": {"id": "sub_life", "status": "active", "items": [item]}, "invoices": [{"id": "in_2", "status": "paid"}]}
+    return {
+        "subscription": {"id": "sub_life", "status": "active", "items": [item]},
+        "invoices": [{"id": "in_2", "status": "paid"}],
+    }
 
 
 def a_life(conn: Connection) -> None:
     """A purchase: created after a lost answer, terms set, seats 10 → 20 → 15 → 20, renewed; and its license."""
     now = time.time()
     if not conn.execute(select(schema.catalog_version.c.version)).first():
-        conn.execute(schema.catalog_version.insert().values(version=CATALOG, body={"catalog": [{}], "policy": {}}, stored_at=now - 300 * DAY))
+        conn.execute(
+            schema.catalog_version.insert().values(
+                version=CATALOG, body={"catalog": [{}], "policy": {}}, stored_at=now - 300 * DAY
+            )
+        )
     a_subject(conn, LIFE, looked_at=now - 60)
     born, grown, shrunk, renewed = now - 240 * DAY, now - 90 * DAY, now - 30 * DAY, now - 2 * DAY
     first, second = an_observation(conn, LIFE, seen_with(10), born), an_observation(conn, LIFE, seen_with(20), grown)
-    code = {"kind": "group", "key": "stripe:sub_life", "subject": LIFE, "open": False, "started_at": born, "fence": 1, "tries": 1}
+    code = {
+        "kind": "group",
+        "key": "stripe:sub_life",
+        "subject": LIFE,
+        "open": False,
+        "started_at": born,
+        "fence": 1,
+        "tries": 1,
+    }
     conn.execute(schema.intent.insert().values(activation_code="AAAAA-BBBBB-CCCCC-DDDDD", ids=["egr_ent_1"], **code))
-    conn.execute(schema.grant.insert().values(subject=LIFE, line="si_1", entitlement="ent_1", offering="PRO-100", paid_until="2027-03-23T00:00:00+00:00"))
+    conn.execute(
+        schema.grant.insert().values(
+            subject=LIFE, line="si_1", entitlement="ent_1", offering="PRO-100", paid_until="2027-03-23T00:00:00+00:00"
+        )
+    )
     for type_ in ("checkout.session.completed", "customer.subscription.created", "invoice.paid"):
         a_receipt(conn, LIFE, type=type_, received_at=born - 1)
     order = {"order_ref": "stripe:sub_life", "skus": ["PRO-100"], "activation_code": "AAAAA-BBBBB-CCCCC-DDDDD"}
     why = {f"PRO-100.{name}": reason for name, reason in REASONS.items()}
-    a_change(conn, LIFE, look="look1", at=born, action="CreateGroup", outcome="unknown", wanted=order, why=why, call=None, observation=first)
-    a_change(conn, LIFE, look="look2", at=born + 121, action="CreateGroup", outcome="found", wanted={"order_ref": "stripe:sub_life"}, call=None, cause="window", observation=first)
-    _terms(conn, "look2", born + 122, first, {"seats": 10, "expires_at": "2026-03-30T00:00:00+00:00"}, {"seats": 1, "expires_at": None})
+    a_change(
+        conn,
+        LIFE,
+        look="look1",
+        at=born,
+        action="CreateGroup",
+        outcome="unknown",
+        wanted=order,
+        why=why,
+        call=None,
+        observation=first,
+    )
+    a_change(
+        conn,
+        LIFE,
+        look="look2",
+        at=born + 121,
+        action="CreateGroup",
+        outcome="found",
+        wanted={"order_ref": "stripe:sub_life"},
+        call=None,
+        cause="window",
+        observation=first,
+    )
+    _terms(
+        conn,
+        "look2",
+        born + 122,
+        first,
+        {"seats": 10, "expires_at": "2026-03-30T00:00:00+00:00"},
+        {"seats": 1, "expires_at": None},
+    )
     for at, look, before, after in ((grown, "look3", 10, 20), (shrunk, "look4", 20, 15), (renewed, "look5", 15, 20)):
         a_receipt(conn, LIFE, type="customer.subscription.updated", received_at=at - 1, duplicates=2)
         _terms(conn, look, at, second, {"seats": after}, {"seats": before})
     a_receipt(conn, LIFE, type="invoice.paid", received_at=renewed - 1)
-    _terms(conn, "look5", renewed + 1, second, {"expires_at": "2027-03-30T00:00:00+00:00"}, {"expires_at": "2026-03-30T00:00:00+00:00"})
+    _terms(
+        conn,
+        "look5",
+        renewed + 1,
+        second,
+        {"expires_at": "2027-03-30T00:00:00+00:00"},
+        {"expires_at": "2026-03-30T00:00:00+00:00"},
+    )
     a_receipt(conn, LIFE, type="customer.subscription.updated", received_at=now - 120)
     an_entitlement(conn, LIFE, observation=second, changed_at=renewed + 1)
 
 
-def _terms(conn: Connection, look: str, at: float, observation: str, wanted: dict[str, Any], found: dict[str, Any]) -> None:
+def _terms(
+    conn: Connection, look: str, at: float, observation: str, wanted: dict[str, Any], found: dict[str, Any]
+) -> None:
     body = {{"seats": "seatCount", "expires_at": "expiryDate"}[name]: value for name, value in wanted.items()}
     call = {"method": "PATCH", "path": "/api/v1/entitlements/ent_1", "body": body, "status": 204}
     why = {name: REASONS[name] for name in wanted}
-    a_change(conn, LIFE, look=look, at=at, entitlement="ent_1", wanted=wanted, found=found, why=why, call=call, observation=observation)
+    a_change(
+        conn,
+        LIFE,
+        look=look,
+        at=at,
+        entitlement="ent_1",
+        wanted=wanted,
+        found=found,
+        why=why,
+        call=call,
+        observation=observation,
+    )
 
 
 def a_world(conn: Connection) -> None:
     """The life, and a subject in every other state with receipts of every outcome."""
     now = time.time()
     a_life(conn)
-    parked = a_subject(conn, "stripe/subscription/sub_parked", state="parked", cause="unmapped", customer_name="Meridian Geo",
-                       reason='no catalog row names price_teams: add a [[catalog]] row with stripe = "price_teams", and restart')
-    held = a_subject(conn, "stripe/subscription/sub_held", state="held", cause="guard", customer_name="Veldt Distribution",
-                     reason="waits for approval (switched off): more switches-off this hour than the guard lets pass; `hub approve`")
+    parked = a_subject(
+        conn,
+        "stripe/subscription/sub_parked",
+        state="parked",
+        cause="unmapped",
+        customer_name="Meridian Geo",
+        reason='no catalog row names price_teams: add a [[catalog]] row with stripe = "price_teams", and restart',
+    )
+    held = a_subject(
+        conn,
+        "stripe/subscription/sub_held",
+        state="held",
+        cause="guard",
+        customer_name="Veldt Distribution",
+        reason="waits for approval (switched off): more switches-off this hour than the guard lets pass; `hub approve`",
+    )
     an_approval(conn, held, [{"action": "Disable", "entitlement": "ent_held"}])
     an_entitlement(conn, held, "ent_held", body={"seats": 5, "seats_used": 0})
-    dead = a_subject(conn, "stripe/subscription/sub_dead", state="dead", cause="refused", customer_name="Larkspur Studio", tries=3,
-                     failing_since=now - 600, reason="seats: the offering allows 500 seats (422)")
-    window = a_subject(conn, "stripe/subscription/sub_window", state="due", cause="window", customer_name="Orrin Castings", next_look=now + 90,
-                       summary=None, looked_at=None, reason="checking whether the license was created, until 14:02:31 UTC")
-    a_change(conn, window, action="CreateGroup", outcome="unknown", wanted={"order_ref": "stripe:sub_window", "skus": ["PRO-100"]}, call=None)
-    a_subject(conn, "stripe/subscription/sub_due", state="due", cause="event", next_look=now - 1, customer_name="Aldersgate Press", reason="an event came in", looked_at=None)
-    a_subject(conn, "stripe/subscription/sub_retry", state="due", cause="retry", next_look=now + 300, tries=4, failing_since=now - 900,
-              customer_name="Pell & Sons", reason="the vendor answered 503")
-    ended = a_subject(conn, "stripe/subscription/sub_ended", customer_name="Quillfield Software", summary="switched off", reason="switched off")
+    dead = a_subject(
+        conn,
+        "stripe/subscription/sub_dead",
+        state="dead",
+        cause="refused",
+        customer_name="Larkspur Studio",
+        tries=3,
+        failing_since=now - 600,
+        reason="seats: the offering allows 500 seats (422)",
+    )
+    window = a_subject(
+        conn,
+        "stripe/subscription/sub_window",
+        state="due",
+        cause="window",
+        customer_name="Orrin Castings",
+        next_look=now + 90,
+        summary=None,
+        looked_at=None,
+        reason="checking whether the license was created, until 14:02:31 UTC",
+    )
+    a_change(
+        conn,
+        window,
+        action="CreateGroup",
+        outcome="unknown",
+        wanted={"order_ref": "stripe:sub_window", "skus": ["PRO-100"]},
+        call=None,
+    )
+    a_subject(
+        conn,
+        "stripe/subscription/sub_due",
+        state="due",
+        cause="event",
+        next_look=now - 1,
+        customer_name="Aldersgate Press",
+        reason="an event came in",
+        looked_at=None,
+    )
+    a_subject(
+        conn,
+        "stripe/subscription/sub_retry",
+        state="due",
+        cause="retry",
+        next_look=now + 300,
+        tries=4,
+        failing_since=now - 900,
+        customer_name="Pell & Sons",
+        reason="the vendor answered 503",
+    )
+    ended = a_subject(
+        conn,
+        "stripe/subscription/sub_ended",
+        customer_name="Quillfield Software",
+        summary="switched off",
+        reason="switched off",
+    )
     an_entitlement(conn, ended, "ent_ended", body={"enabled": False, "seats": 3, "seats_used": 0})
-    a_change(conn, ended, entitlement="ent_ended", action="Disable", wanted={"enabled": False}, found={"enabled": True},
-             why={"enabled": {"rule": "enabled_while", "because": "the purchase is canceled", "lines": ["si_9"]}})
+    a_change(
+        conn,
+        ended,
+        entitlement="ent_ended",
+        action="Disable",
+        wanted={"enabled": False},
+        found={"enabled": True},
+        why={"enabled": {"rule": "enabled_while", "because": "the purchase is canceled", "lines": ["si_9"]}},
+    )
     a_review(conn, held, "17 seats of ent_held are in use, 10 were bought")
     for ref in (parked, held, dead, window):
         a_receipt(conn, ref, received_at=now - 30)
     a_receipt(conn, None, type="payment_method.attached", outcome="ignored", reason="says nothing of a license")
-    a_receipt(conn, None, type="invoice.paid", outcome="quarantined", reason="it is of live mode, this connection is not")
-    a_receipt(conn, None, type="unreadable", outcome="dead", reason="unreadable: a key stands twice", body=b'{"id": 1, "id": 2, <script>alert(1)</script>')
+    a_receipt(
+        conn, None, type="invoice.paid", outcome="quarantined", reason="it is of live mode, this connection is not"
+    )
+    a_receipt(
+        conn,
+        None,
+        type="unreadable",
+        outcome="dead",
+        reason="unreadable: a key stands twice",
+        body=b'{"id": 1, "id": 2, <script>alert(1)</script>',
+    )
     a_receipt(conn, LIFE, type="invoice.paid", outcome="conflict", reason="another body came under an id that is known")
 
 

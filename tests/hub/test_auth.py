@@ -265,7 +265,12 @@ def test_users_are_added_listed_changed_and_disabled(store: Store) -> None:
 
 @pytest.mark.parametrize(
     ("name", "password", "says"),
-    [("ida", "another long password", "already"), ("bob", "short", "12 to 1024"), ("", PASSWORD, "no user name"), ("a\nb", PASSWORD, "no user name")],
+    [
+        ("ida", "another long password", "already"),
+        ("bob", "short", "12 to 1024"),
+        ("", PASSWORD, "no user name"),
+        ("a\nb", PASSWORD, "no user name"),
+    ],
 )
 def test_an_unfit_user_is_refused_in_a_sentence(store: Store, name: str, password: str, says: str) -> None:
     users.add_user(store, "ida", PASSWORD)

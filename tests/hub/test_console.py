@@ -17,7 +17,17 @@ from tests.hub.browsing import Browser, served, text_of
 from tests.hub.factory import LIFE, a_hub, a_receipt, a_subject, fill
 
 HELD = "/subjects/stripe/subscription/sub_held"
-PAGES = ("/", "/receipts", "/receipts/1", "/subjects", f"/subjects/{LIFE}", HELD, "/entitlements", "/entitlements/ent_1", "/nothing")
+PAGES = (
+    "/",
+    "/receipts",
+    "/receipts/1",
+    "/subjects",
+    f"/subjects/{LIFE}",
+    HELD,
+    "/entitlements",
+    "/entitlements/ent_1",
+    "/nothing",
+)
 
 
 @pytest.fixture
@@ -65,7 +75,10 @@ def test_the_overview_says_what_needs_a_person_and_balances(console: tuple[Brows
     said = text_of(console[0].get("/"))
     assert "4 things need you" in said
     assert all(name in said for name in ("Veldt Distribution", "Larkspur Studio", "Meridian Geo"))
-    numbers = re.search(r"received\s*(\d+)\s*accepted\s*(\d+)\s*ignored\s*(\d+)\s*quarantined\s*(\d+)\s*dead\s*(\d+)\s*conflict\s*(\d+)", said)
+    numbers = re.search(
+        r"received\s*(\d+)\s*accepted\s*(\d+)\s*ignored\s*(\d+)\s*quarantined\s*(\d+)\s*dead\s*(\d+)\s*conflict\s*(\d+)",
+        said,
+    )
     assert numbers
     received, *parts = map(int, numbers.groups())
     assert received == sum(parts) == 9
@@ -73,7 +86,10 @@ def test_the_overview_says_what_needs_a_person_and_balances(console: tuple[Brows
 
 def test_a_source_without_an_api_key_says_so(sqlite_url: str) -> None:
     hub = a_hub(sqlite_url, console="open")
-    keyless = {**hub.settings.connections, "stripe": {k: v for k, v in hub.settings.connections["stripe"].items() if k != "api_key"}}
+    keyless = {
+        **hub.settings.connections,
+        "stripe": {k: v for k, v in hub.settings.connections["stripe"].items() if k != "api_key"},
+    }
     from hub import wiring
 
     hub = wiring.build(hub.settings.model_copy(update={"connections": keyless}))
@@ -101,7 +117,9 @@ def test_receipts_are_newest_first_and_paged_by_key(small: tuple[Browser, Store]
     assert ids == sorted(ids, reverse=True)
 
 
-@pytest.mark.parametrize("words", ["evt_needle", "stripe/subscription/sub_x", "sub_x", "Needle & Co", "needle", "rare.type"])
+@pytest.mark.parametrize(
+    "words", ["evt_needle", "stripe/subscription/sub_x", "sub_x", "Needle & Co", "needle", "rare.type"]
+)
 def test_a_receipt_is_found_by_id_subject_customer_and_type(console: tuple[Browser, Store], words: str) -> None:
     browser, store = console
 
@@ -124,7 +142,9 @@ def test_filters_by_outcome_and_connection(console: tuple[Browser, Store]) -> No
 
 def test_a_receipt_shows_body_headers_and_duplicates(console: tuple[Browser, Store]) -> None:
     browser, store = console
-    store.write(lambda conn: a_receipt(conn, LIFE, external_id="evt_twice", duplicates=2, body=b'{"deep": {"value": 1}}'))
+    store.write(
+        lambda conn: a_receipt(conn, LIFE, external_id="evt_twice", duplicates=2, body=b'{"deep": {"value": 1}}')
+    )
     with store.read() as conn:
         id_ = conn.execute(select(schema.receipt.c.id).where(schema.receipt.c.external_id == "evt_twice")).scalar_one()
     page = browser.get(f"/receipts/{id_}")
@@ -152,7 +172,9 @@ def test_chips_count_and_filter(console: tuple[Browser, Store]) -> None:
 
 def test_subjects_are_paged_without_gap_or_repeat(console: tuple[Browser, Store]) -> None:
     store = console[1]
-    store.write(lambda conn: [a_subject(conn, f"stripe/subscription/same_{n:03}", changed_at=1000.0) for n in range(120)])
+    store.write(
+        lambda conn: [a_subject(conn, f"stripe/subscription/same_{n:03}", changed_at=1000.0) for n in range(120)]
+    )
     with store.read() as conn:
         first = pages.subjects(conn, "all", None)
         second = pages.subjects(conn, "all", None, first.older or "")
@@ -165,7 +187,12 @@ def test_subjects_are_paged_without_gap_or_repeat(console: tuple[Browser, Store]
 def test_due_subjects_come_in_the_order_of_their_looks(console: tuple[Browser, Store]) -> None:
     store = console[1]
     due = {"state": "due", "cause": "event"}
-    store.write(lambda conn: [a_subject(conn, f"stripe/subscription/due_{n:03}", next_look=1000.0 + n, priority=n % 2, **due) for n in range(90)])
+    store.write(
+        lambda conn: [
+            a_subject(conn, f"stripe/subscription/due_{n:03}", next_look=1000.0 + n, priority=n % 2, **due)
+            for n in range(90)
+        ]
+    )
     with store.read() as conn:
         first = pages.subjects(conn, "due", None)
         second = pages.subjects(conn, "due", None, first.older or "")
@@ -200,7 +227,9 @@ def test_the_timeline_goes_from_event_to_answer(console: tuple[Browser, Store]) 
 
 def test_a_long_timeline_is_paged(small: tuple[Browser, Store]) -> None:
     browser, store = small
-    store.write(lambda conn: [factory.a_change(conn, LIFE, wanted={"seats": n}, found={"seats": n - 1}) for n in range(70)])
+    store.write(
+        lambda conn: [factory.a_change(conn, LIFE, wanted={"seats": n}, found={"seats": n - 1}) for n in range(70)]
+    )
     page = browser.get(f"/subjects/{LIFE}").text
     more = re.search(r'rel="next" href="([^"]+)"', page)
     assert more
@@ -331,7 +360,7 @@ class _Markup(HTMLParser):
             self.scripts.append(named.get("src"))
         if tag == "time":
             self.times.append(named)
-        if tag == "input" and named.get("type") not in {"hidden"} and not (named.get("id") or named.get("aria-label")):
+        if tag == "input" and named.get("type") != "hidden" and not (named.get("id") or named.get("aria-label")):
             self.wrong.append("input without a label")
 
 
@@ -350,18 +379,54 @@ def test_a_script_in_every_field_stays_text(small: tuple[Browser, Store]) -> Non
     ref = "stripe/subscription/sub_evil"
 
     def insert(conn) -> int:
-        a_subject(conn, ref, customer_name=evil, reason=evil, summary=evil, order_ref=evil, customer=evil, trace=evil, state="dead")
+        a_subject(
+            conn,
+            ref,
+            customer_name=evil,
+            reason=evil,
+            summary=evil,
+            order_ref=evil,
+            customer=evil,
+            trace=evil,
+            state="dead",
+        )
         factory.a_review(conn, ref, evil, kind=evil)
         seen = {"subscription": {"id": "si_1", "name": evil}}
         hash_ = factory.an_observation(conn, ref, seen, 1.0)
         why = {evil: {"rule": evil, "because": evil, "lines": [evil]}}
-        factory.a_change(conn, ref, entitlement="ent_evil", wanted={"seats": 3}, found={"seats": 2}, why=why, cause=evil, call={"method": evil, "path": evil, "body": {evil: evil}, "status": 204}, observation=hash_)
+        factory.a_change(
+            conn,
+            ref,
+            entitlement="ent_evil",
+            wanted={"seats": 3},
+            found={"seats": 2},
+            why=why,
+            cause=evil,
+            call={"method": evil, "path": evil, "body": {evil: evil}, "status": 204},
+            observation=hash_,
+        )
         reasons = {"seats": {"rule": evil, "because": evil, "lines": ["si_1"]}}
-        factory.an_entitlement(conn, ref, "ent_evil", reasons=reasons, observation=hash_, body={"status": evil, "offering": evil})
-        return a_receipt(conn, ref, type=evil, external_id=evil, reason=evil, headers=json.dumps({evil: evil}), body=evil.encode())
+        factory.an_entitlement(
+            conn, ref, "ent_evil", reasons=reasons, observation=hash_, body={"status": evil, "offering": evil}
+        )
+        return a_receipt(
+            conn, ref, type=evil, external_id=evil, reason=evil, headers=json.dumps({evil: evil}), body=evil.encode()
+        )
 
     id_ = store.write(insert)
-    paths = ["/", "/receipts", f"/receipts/{id_}", "/subjects", f"/subjects/{ref}", "/entitlements", "/entitlements/ent_evil", f"/receipts?q={evil}", f"/subjects?q={evil}", f"/entitlements?q={evil}", f"/subjects/{evil}"]
+    paths = [
+        "/",
+        "/receipts",
+        f"/receipts/{id_}",
+        "/subjects",
+        f"/subjects/{ref}",
+        "/entitlements",
+        "/entitlements/ent_evil",
+        f"/receipts?q={evil}",
+        f"/subjects?q={evil}",
+        f"/entitlements?q={evil}",
+        f"/subjects/{evil}",
+    ]
     for path in paths:
         page = browser.get(path).text
         assert "<script>alert" not in page, path

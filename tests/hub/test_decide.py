@@ -247,7 +247,9 @@ def applied(wanted: Sequence[License], held: Sequence[Entitlement]) -> list[Enti
         plan = pair(wanted, now, OFFERINGS)
         if plan.missing:
             now += [
-                an_entitlement(f"new_{one.offering}", offering=one.offering, product_id=OFFERINGS[one.offering].product_id)
+                an_entitlement(
+                    f"new_{one.offering}", offering=one.offering, product_id=OFFERINGS[one.offering].product_id
+                )
                 for one in plan.missing
             ]
             continue
@@ -273,9 +275,7 @@ def test_the_order_in_which_the_vendor_lists_things_decides_nothing(
 
 
 @given(a_choice_of_licenses(), a_choice_of_entitlements())
-def test_I4_after_acting_each_wanted_license_is_on_exactly_once(
-    wanted: list[License], held: list[Entitlement]
-) -> None:
+def test_I4_after_acting_each_wanted_license_is_on_exactly_once(wanted: list[License], held: list[Entitlement]) -> None:
     free = [replace(one, frozen=False) for one in held]
     on = [one.offering for one in applied(wanted, free) if one.enabled]
     assert sorted(on) == sorted(one.offering for one in wanted if one.enabled)

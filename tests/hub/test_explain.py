@@ -25,7 +25,9 @@ def field(store: Store, name: str, words: str = "ent_1") -> explain.FieldWhy:
     return next(one for one in found.fields if one.name == name)
 
 
-@pytest.mark.parametrize("words", ["ent_1", "stripe:sub_life", "AAAAA-BBBBB-CCCCC-DDDDD", "aaaaa-bbbbb-ccccc-ddddd", LIFE, "sub_life"])
+@pytest.mark.parametrize(
+    "words", ["ent_1", "stripe:sub_life", "AAAAA-BBBBB-CCCCC-DDDDD", "aaaaa-bbbbb-ccccc-ddddd", LIFE, "sub_life"]
+)
 def test_an_entitlement_is_found_by_every_name_that_people_have(life: Store, words: str) -> None:
     found = explain.why(life, words)
     assert found
@@ -65,7 +67,11 @@ def test_the_newest_change_that_set_a_field_explains_it(life: Store) -> None:
     assert seats.change.look == "look5"
     assert (seats.change.wanted, seats.change.found) == ({"seats": 20}, {"seats": 15})
     assert seats.change.call
-    assert (seats.change.call.method, seats.change.call.body, seats.change.call.status) == ("PATCH", {"seatCount": 20}, 204)
+    assert (seats.change.call.method, seats.change.call.body, seats.change.call.status) == (
+        "PATCH",
+        {"seatCount": 20},
+        204,
+    )
     assert expires.change
     assert expires.change.wanted == {"expires_at": "2027-03-30T00:00:00+00:00"}
 
@@ -110,7 +116,12 @@ def test_an_expiry_that_differs_in_spelling_only_is_the_same(life: Store) -> Non
 
 
 def test_a_newer_refusal_stands_beside_what_is_so(life: Store) -> None:
-    refused = {"outcome": "refused", "wanted": {"seats": 520}, "found": {"seats": 20}, "call": {"error": "the offering allows 500 (422)"}}
+    refused = {
+        "outcome": "refused",
+        "wanted": {"seats": 520},
+        "found": {"seats": 20},
+        "call": {"error": "the offering allows 500 (422)"},
+    }
     life.write(lambda conn: a_change(conn, LIFE, entitlement="ent_1", **refused))
     seats = field(life, "seats")
     assert seats.trouble
@@ -145,7 +156,14 @@ def test_a_surplus_entitlement_says_that_nothing_pays_for_it(store: Store) -> No
 def test_an_offering_that_changed_is_explained_by_the_change(life: Store) -> None:
     def upgraded(conn) -> None:
         conn.execute(update(schema.entitlement).values(offering="ENT-500"))
-        a_change(conn, LIFE, entitlement="ent_1", action="ChangeOffering", wanted={"offering_id": "off_2", "sku": "ENT-500"}, found={"offering": "PRO-100"})
+        a_change(
+            conn,
+            LIFE,
+            entitlement="ent_1",
+            action="ChangeOffering",
+            wanted={"offering_id": "off_2", "sku": "ENT-500"},
+            found={"offering": "PRO-100"},
+        )
 
     life.write(upgraded)
     offering = field(life, "offering")

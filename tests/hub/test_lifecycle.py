@@ -194,7 +194,11 @@ def test_I8_a_worker_that_was_ended_three_times_makes_it_dead() -> None:
 
 results: st.SearchStrategy[Result] = st.one_of(
     st.builds(
-        Settled, summary=st.just(""), second_look=st.booleans(), verify_s=st.none() | st.floats(0, 1e4), facts=st.just({})
+        Settled,
+        summary=st.just(""),
+        second_look=st.booleans(),
+        verify_s=st.none() | st.floats(0, 1e4),
+        facts=st.just({}),
     ),
     st.builds(Parked, cause=st.just("unmapped"), reason=st.just("why"), facts=st.just({})),
     st.builds(Held, reason=st.just("why"), facts=st.just({})),

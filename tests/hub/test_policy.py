@@ -62,7 +62,13 @@ def one_license(purchase: Purchase, recorded: dict[str, datetime] | None = None,
         (an_unpaid_line(invoiced=False), Standing.OVERDUE, None, NOW, "overdue"),
         (an_unpaid_line(invoiced=False), Standing.SUSPENDED, None, NOW, "overdue"),
         (an_unpaid_line(invoiced=False, period_start=None), Standing.OVERDUE, None, NOW + YEAR, "end stands"),
-        (an_unpaid_line(invoiced=False, period_start=None, period_end=None), Standing.CURRENT, None, None, "end stands"),
+        (
+            an_unpaid_line(invoiced=False, period_start=None, period_end=None),
+            Standing.CURRENT,
+            None,
+            None,
+            "end stands",
+        ),
     ],
 )
 def test_a_line_is_paid_until_the_end_of_the_last_paid_period(

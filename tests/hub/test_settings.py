@@ -133,7 +133,12 @@ MISTAKES = [
 @pytest.mark.parametrize(
     ("old", "new", "where", "expected"),
     [row for row in MISTAKES if row[3]],
-    ids=[f"{new.strip()[:40] or 'without ' + old.strip()[:30]}" for _, new, _, wanted in MISTAKES if wanted for old in [_]],
+    ids=[
+        f"{new.strip()[:40] or 'without ' + old.strip()[:30]}"
+        for _, new, _, wanted in MISTAKES
+        if wanted
+        for old in [_]
+    ],
 )
 def test_a_mistake_says_where_it_stands_and_what_was_expected(
     file: Path, old: str, new: str, where: str, expected: str
@@ -172,7 +177,7 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
 
 
 def test_bytes_that_are_no_text_are_told(tmp_path: Path) -> None:
-    (tmp_path / "hub.toml").write_bytes(b"[hub]\nsecret = \"\xff\"\n")
+    (tmp_path / "hub.toml").write_bytes(b'[hub]\nsecret = "\xff"\n')
     assert "not readable as TOML" in str(mistake(tmp_path / "hub.toml"))
 
 
