@@ -55,9 +55,9 @@ class Browser:
         return found[1]
 
     def log_in(
-        self, name: str = "ida", password: str = "correct horse battery", next: str = "/", **kw: object
+        self, name: str = "ida", password: str = "correct horse battery", to: str = "/", **kw: object
     ) -> requests.Response:
-        return self.post("/login", {"csrf": self.token(), "name": name, "password": password, "next": next}, **kw)
+        return self.post("/login", {"csrf": self.token(), "name": name, "password": password, "next": to}, **kw)
 
 
 def text_of(response: requests.Response) -> str:

@@ -47,7 +47,7 @@ def small(sqlite_url: str) -> Iterator[tuple[str, Store]]:
 def test_a_user_logs_in_sees_pages_and_logs_out_for_good(console: tuple[str, Store]) -> None:
     browser = Browser(console[0])
     assert browser.get("/receipts", allow_redirects=False).headers["Location"] == "/login?next=/receipts"
-    browser.log_in(next="/receipts")
+    browser.log_in(to="/receipts")
     page = browser.get("/receipts")
     assert "Every receipt is kept" in page.text
     assert "ida" in page.text
@@ -196,7 +196,7 @@ def test_next_is_a_local_path(target: str | None, kept: str) -> None:
 
 
 def test_login_goes_on_only_to_a_local_path(small: tuple[str, Store]) -> None:
-    answer = Browser(small[0]).log_in(next="//evil.example/x", allow_redirects=False)
+    answer = Browser(small[0]).log_in(to="//evil.example/x", allow_redirects=False)
     assert answer.headers["Location"] == "/"
 
 
