@@ -92,7 +92,7 @@ class Settings(_Section):
     hub: HubSection
     policy: Policy = Policy()
     timing: Timing = Timing()
-    connections: Mapping[str, Mapping[str, Any]]
+    connections: Annotated[Mapping[str, Mapping[str, Any]], Field(repr=False)]  # their secrets are still plain
     catalog: tuple[CatalogRow, ...] = ()
 
     @property
@@ -128,7 +128,8 @@ def parse(model: type[Model], raw: object, file: Path | str, table: str) -> Mode
     try:
         return model.model_validate(raw)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
+        told = error.errors(include_input=False, include_url=False)
+        first = min(told, key=lambda one: one["type"] != "extra_forbidden")  # a misspelled key explains a missing one
         key = ".".join(str(part) for part in first["loc"])
         problem = first["msg"].removeprefix("Value error, ")
         if first["type"] == "extra_forbidden":

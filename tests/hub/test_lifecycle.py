@@ -248,4 +248,4 @@ def test_crashes_are_forgotten_by_every_look_that_ends(result: Result, before: d
 
 
 def test_a_moment_is_told_in_utc() -> None:
-    assert clock_time(1_790_000_000) == "13:33:20 UTC"
+    assert clock_time(1_790_000_000) == "14:13:20 UTC"
