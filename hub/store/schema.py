@@ -22,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -77,7 +78,16 @@ receipt = Table(
     Column("body", LargeBinary),  # None once pruned; the row and its id stay for ever
     UniqueConstraint("connection", "external_id"),
     Index(None, "subject", "id"),
-    Index(None, "received_at"),
+    Index(None, "received_at", "outcome"),
+    Index(None, "connection", "id"),
+    Index(None, "type", "id"),
+    Index(
+        "ix_receipt_odd",
+        "outcome",
+        "id",
+        sqlite_where=text("outcome <> 'accepted'"),
+        postgresql_where=text("outcome <> 'accepted'"),
+    ),
     sqlite_autoincrement=True,
 )
 
@@ -137,6 +147,7 @@ intent = Table(
     Column("ids", JSON),
     Column("closed_at", Time),
     Index(None, "subject"),
+    Index(None, "activation_code"),
 )
 
 observation = Table(

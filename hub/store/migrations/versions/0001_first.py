@@ -128,6 +128,7 @@ def upgrade() -> None:
         sa.Column("closed_at", sa.Float(precision=53), nullable=True),
         sa.PrimaryKeyConstraint("kind", "key", name=op.f("pk_intent")),
     )
+    op.create_index(op.f("ix_intent_activation_code"), "intent", ["activation_code"], unique=False)
     op.create_index(op.f("ix_intent_subject"), "intent", ["subject"], unique=False)
     op.create_table(
         "lease",
@@ -174,8 +175,18 @@ def upgrade() -> None:
         sa.UniqueConstraint("connection", "external_id", name=op.f("uq_receipt_connection_external_id")),
         sqlite_autoincrement=True,
     )
-    op.create_index(op.f("ix_receipt_received_at"), "receipt", ["received_at"], unique=False)
+    op.create_index(op.f("ix_receipt_connection_id"), "receipt", ["connection", "id"], unique=False)
+    op.create_index(
+        "ix_receipt_odd",
+        "receipt",
+        ["outcome", "id"],
+        unique=False,
+        sqlite_where=sa.text("outcome <> 'accepted'"),
+        postgresql_where=sa.text("outcome <> 'accepted'"),
+    )
+    op.create_index(op.f("ix_receipt_received_at_outcome"), "receipt", ["received_at", "outcome"], unique=False)
     op.create_index(op.f("ix_receipt_subject_id"), "receipt", ["subject", "id"], unique=False)
+    op.create_index(op.f("ix_receipt_type_id"), "receipt", ["type", "id"], unique=False)
     op.create_table(
         "review",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
