@@ -46,7 +46,8 @@ def _chain(one: FieldWhy) -> Iterator[str]:
 def _told(label: str, change: Change) -> Iterator[str]:
     call = change.call
     said = f"{call.method} {call.path} → {call.status or call.error or 'no answer'}" if call else "no call on record"
-    yield f"{label:<12}{change.action} {change.outcome}, {_when(change.at)}, look {change.look} ({change.cause}): {said}"
+    when = f"{_when(change.at)}, look {change.look} ({change.cause})"
+    yield f"{label:<12}{change.action} {change.outcome}, {when}: {said}"
 
 
 def _text(value: object) -> str:

@@ -22,6 +22,8 @@ PAGE = 50
 COUNT_TO = 10_000
 NAMES_TO = 50  # subjects that a search by name goes on with
 OUTCOMES = ("accepted", "ignored", "quarantined", "dead", "conflict")
+RARE = {"quarantined", "dead", "conflict"}
+SCAN_TO = 20_000  # receipts that one page goes through
 DAY_S = 86400.0
 LOOKS = 60  # changes shown on one page of a timeline
 PAYLOADS = 8
@@ -71,7 +73,7 @@ def receipt_called(conn: Connection, words: str, connections: Iterable[str]) -> 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiptFilter:
-    """Which receipts. `subjects` None: all; `events` are (connection, event id) that `q` names."""
+    """Which receipts: those of which all of it is true. `subjects` None: of any, `id` None: every one."""
 
     connection: str = ""
     outcome: str = ""
@@ -100,16 +102,16 @@ def is_type(conn: Connection, words: str) -> bool:
 
 
 def receipts(conn: Connection, which: ReceiptFilter, before: str = "") -> Page:
-    """Receipts, newest first, with what their subjects came to."""
+    """Receipts, newest first, with what their subjects came to.
+
+    At most SCAN_TO rows are gone through for one page: with two filters that hardly meet it may hold few rows, or
+    none, and still have an `older`.
+    """
     r = t.receipt.c
-    rows = conn.execute(
-        _with_subject(select(r.id, r.connection, r.external_id, r.type, r.subject, r.received_at))
-        .add_columns(r.outcome, r.reason.label("outcome_reason"), r.duplicates)
-        .where(*_wanted(which), *([r.id < int(before)] if before.isdigit() else []))
-        .order_by(r.id.desc())
-        .limit(PAGE + 1)
-    ).all()
-    return Page(rows[:PAGE], str(rows[PAGE - 1].id) if len(rows) > PAGE else None)
+    ids, older = _receipt_ids(conn, which, before)
+    columns = (r.id, r.connection, r.external_id, r.type, r.subject, r.received_at, r.outcome, r.duplicates)
+    stmt = _with_subject(select(*columns, r.reason.label("outcome_reason")))
+    return Page(conn.execute(stmt.where(r.id.in_(ids)).order_by(r.id.desc())).all(), older)
 
 
 def receipt(conn: Connection, id_: int) -> Row[Any] | None:
@@ -139,22 +141,49 @@ def _with_subject(stmt: Select[Any]) -> Select[Any]:
     return stmt.add_columns(*columns).select_from(t.receipt.outerjoin(t.subject, s.ref == t.receipt.c.subject))
 
 
-def _wanted(which: ReceiptFilter) -> list[ColumnElement[bool]]:
+def _receipt_ids(conn: Connection, which: ReceiptFilter, before: str) -> tuple[list[int], str | None]:
+    """Ids of one page, and where the next one begins. The most telling filter is asked of its index, newest first."""
+    wanted = _wanted(which)
+    scanned = _scanned(wanted[:1], before).subquery()
+    rest = [_is(scanned.c, name, value) for name, value in wanted[1:]]
+    stmt = select(scanned.c.id).where(*rest).order_by(scanned.c.id.desc()) if rest else _scanned(wanted, before)
+    ids = list(conn.execute(stmt.limit(PAGE + 1)).scalars())
+    if len(ids) > PAGE:
+        return ids[:PAGE], str(ids[PAGE - 1])
+    if not rest:
+        return ids, None
+    through, last = conn.execute(select(func.count(), func.min(scanned.c.id))).one()
+    return ids, str(last) if through == SCAN_TO else None
+
+
+def _scanned(wanted: Sequence[tuple[str, Any]], before: str) -> Select[Any]:
+    """The newest SCAN_TO receipts of which this is true."""
     r = t.receipt.c
-    wanted: list[ColumnElement[bool]] = []
-    if which.id is not None:
-        wanted.append(r.id == which.id)
-    if which.subjects is not None:
-        wanted.append(r.subject.in_(which.subjects))
-    if which.connection:
-        wanted.append(r.connection == which.connection)
-    if which.type:
-        wanted.append(r.type == which.type)
-    if which.outcome in OUTCOMES:
-        wanted.append(r.outcome == which.outcome)
-        if which.outcome != "accepted":  # says it in the words of the partial index ix_receipt_odd
-            wanted.append(r.outcome != literal_column("'accepted'"))
-    return wanted
+    conditions = [_is(r, name, value) for name, value in wanted]
+    if any(value in RARE for _, value in wanted):  # says it in the words of the partial index ix_receipt_odd
+        conditions.append(r.outcome != literal_column("'accepted'"))
+    if before.isdigit():
+        conditions.append(r.id < int(before))
+    return select(r.id, r.connection, r.type, r.outcome).where(*conditions).order_by(r.id.desc()).limit(SCAN_TO)
+
+
+def _wanted(which: ReceiptFilter) -> list[tuple[str, Any]]:
+    """(column, value or tuple of values) that receipts must have, the one that fewest have first."""
+    outcome = which.outcome if which.outcome in OUTCOMES else ""
+    asked = (
+        ("id", which.id),
+        ("subject", which.subjects),
+        ("outcome", outcome if outcome in RARE else ""),
+        ("type", which.type),
+        ("connection", which.connection),
+        ("outcome", outcome if outcome not in RARE else ""),
+    )
+    return [(name, value) for name, value in asked if value not in ("", None)]
+
+
+def _is(columns: Any, name: str, value: Any) -> ColumnElement[bool]:  # noqa: ANN401  (a table's columns; JSON)
+    column: ColumnElement[Any] = columns[name]
+    return column.in_(value) if isinstance(value, tuple) else column == value
 
 
 # -- subjects
