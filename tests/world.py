@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
+from sqlalchemy import select
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
@@ -185,27 +186,39 @@ class Vendors:
         return what
 
     def _do(self, what: str, roll: random.Random) -> None:
-        if what.startswith("buy") or not self.subscriptions:
+        if what in {"buy", "buy again", "trial"} or not self.subscriptions:
             again = what == "buy again" and self.customers
-            self.buy(roll.choice(list(SKUS)), roll.randint(1, 30), roll.choice(self.customers) if again else None)
+            more = {"trial_period_days": "14"} if what == "trial" else {}
+            buyer = roll.choice(self.customers) if again else None
+            self.buy(roll.choice(list(SKUS)), roll.randint(1, 30), buyer, **more)
             return
         one, buyer = roll.choice(self.subscriptions), roll.choice(self.customers)
+        form = {
+            "cancel later": {"cancel_at_period_end": "true"},
+            "undo": {"cancel_at_period_end": "false"},
+            "void": {"pause_collection[behavior]": "void"},
+            "collect": {"pause_collection": ""},
+        }
         if what == "seats":
             self.set_quantity(one, roll.randint(1, 30))
         elif what == "swap":
-            now = self.item(one)["price"]["lookup_key"]
-            if now != "PRO-MONTHLY":
-                self.swap(one, "TEAM-YEAR" if now == "PRO-100" else "PRO-100")
+            self._swap(one)
         elif what.startswith("card"):
             self.stripe_admin("card", customer=buyer, ok=what == "card works")
         elif what == "time":
             self.advance(roll.choice([1, 3, 20, 35, 120]))
         elif what == "cancel":
             self.cancel(one)
-        elif what == "pause collection":
-            self.post(f"/v1/subscriptions/{one}", {"pause_collection[behavior]": "void"})
+        elif what in form:
+            self.post(f"/v1/subscriptions/{one}", form[what])
         else:
-            self.post(f"/v1/subscriptions/{one}", {"cancel_at_period_end": str(what == "cancel later").lower()})
+            self.post(f"/v1/subscriptions/{one}/{what}")
+
+    def _swap(self, subscription: str) -> None:
+        """Between the two yearly offerings of one product."""
+        now = self.item(subscription)["price"]["lookup_key"]
+        if now != "PRO-MONTHLY":
+            self.swap(subscription, "TEAM-YEAR" if now == "PRO-100" else "PRO-100")
 
     # -- the oracle
 
@@ -374,8 +387,9 @@ class World(Vendors):
         while time.monotonic() < end:
             self.work()
             with self.hub.store.read() as conn:
-                wait, suspects = subjects.next_due(conn), subjects.suspects(conn, 1)
-            if wait is None and not suspects:
+                wait = subjects.next_due(conn)
+                due = conn.execute(select(subject.c.ref).where(subject.c.state == "due").limit(1)).first()
+            if due is None:
                 return True
             time.sleep(min(max(wait or 0.02, 0.02), 0.3))
         return False
