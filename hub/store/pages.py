@@ -27,6 +27,7 @@ SCAN_TO = 20_000  # receipts that one page goes through
 DAY_S = 86400.0
 LOOKS = 60  # changes shown on one page of a timeline
 PAYLOADS = 8
+_ID = re.compile(r"[0-9]{1,18}")  # within 64 bits
 _DOTTED = re.compile(r"\w+(\.\w+)+")  # what vendors' types look like: invoice.paid
 
 
@@ -51,15 +52,11 @@ def subjects_called(conn: Connection, words: str, refs: Iterable[str]) -> list[s
     exact = select(s.ref).where(or_(s.ref == words, s.order_ref.in_(order_refs))).limit(NAMES_TO)
     if found := list(conn.execute(exact).scalars()):
         return found
-    return subject_rows.find(conn, words) or subjects_of_customer(conn, words)
-
-
-def subjects_of_customer(conn: Connection, words: str) -> list[str]:
-    """Subjects whose customer's name, or id, contains `words`."""
-    s = t.subject.c
-    like = f"%{_escaped(words.lower())}%"
-    named = or_(func.lower(s.customer_name).like(like, escape="!"), s.customer == words)
-    return list(conn.execute(select(s.ref).where(named).limit(NAMES_TO)).scalars())
+    by_id = s.ref.like(f"%/{_escaped(words)}", escape="!")
+    named = func.lower(s.customer_name).like(f"%{_escaped(words.lower())}%", escape="!")
+    either = select(s.ref, by_id.label("by_id")).where(or_(by_id, named, s.customer == words))  # one pass over all
+    rows = conn.execute(either.order_by(by_id.desc(), s.changed_at.desc()).limit(NAMES_TO)).all()
+    return [row.ref for row in rows if row.by_id] or [row.ref for row in rows]
 
 
 def receipt_called(conn: Connection, words: str, connections: Iterable[str]) -> int | None:
@@ -160,10 +157,12 @@ def _scanned(wanted: Sequence[tuple[str, Any]], before: str) -> Select[Any]:
     """The newest SCAN_TO receipts of which this is true."""
     r = t.receipt.c
     conditions = [_is(r, name, value) for name, value in wanted]
-    if any(value in RARE for _, value in wanted):  # says it in the words of the partial index ix_receipt_odd
+    if any(
+        name == "outcome" and value in RARE for name, value in wanted
+    ):  # says it in the words of the partial index ix_receipt_odd
         conditions.append(r.outcome != literal_column("'accepted'"))
-    if before.isdigit():
-        conditions.append(r.id < int(before))
+    if (newest := id_from(before)) is not None:
+        conditions.append(r.id < newest)
     return select(r.id, r.connection, r.type, r.outcome).where(*conditions).order_by(r.id.desc()).limit(SCAN_TO)
 
 
@@ -233,7 +232,8 @@ def approval(conn: Connection, ref: str) -> Row[Any] | None:
 def changes(conn: Connection, ref: str, before: str = "") -> Page:
     """The journal of a subject, newest first."""
     c = t.change.c
-    stmt = select(t.change).where(c.subject == ref, *([c.id < int(before)] if before.isdigit() else []))
+    newest = id_from(before)
+    stmt = select(t.change).where(c.subject == ref, *([c.id < newest] if newest is not None else []))
     rows = conn.execute(stmt.order_by(c.id.desc()).limit(LOOKS + 1)).all()
     return Page(rows[:LOOKS], str(rows[LOOKS - 1].id) if len(rows) > LOOKS else None)
 
@@ -353,6 +353,11 @@ def now(conn: Connection) -> float:
 # -- counting, paging
 
 
+def id_from(text: str) -> int | None:
+    """The row id that `text` spells; None where no row can have it."""
+    return int(text) if _ID.fullmatch(text) else None
+
+
 def _count(conn: Connection, stmt: Select[Any]) -> int:
     return int(conn.execute(select(func.count()).select_from(stmt.limit(COUNT_TO).subquery())).scalar_one())
 
@@ -388,9 +393,10 @@ def _parsed(before: str, types: Sequence[type]) -> list[Any] | None:
     if len(parts) != len(types):
         return None
     try:
-        return [type_(part) for type_, part in zip(types, parts, strict=True)]
+        start = [type_(part) for type_, part in zip(types, parts, strict=True)]
     except ValueError:
         return None
+    return None if any(isinstance(one, int) and id_from(str(one)) is None for one in start) else start
 
 
 def _escaped(words: str) -> str:

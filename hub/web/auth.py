@@ -89,8 +89,10 @@ def install(app: Flask, hub: Hub) -> None:
         if _for_machines() or request.endpoint == "static":
             return None
         g.visitor = desk.visitor()
+        if _has_nul():
+            return _refused_page("it holds a NUL character, which no name or id has.", 400)
         if request.method not in {"GET", "HEAD", "OPTIONS"} and (because := desk.forged(g.visitor)):
-            return _forbidden(because)
+            return _refused_page(f"{because}. Go back, load the page again, and press the button once more.", 403)
         if g.visitor.name is None and request.endpoint not in PUBLIC and request.endpoint is not None:
             return redirect(f"/login?next={quote(_here())}")
         return None
@@ -240,18 +242,20 @@ def _audited(name: str, action: str) -> Callable[[Connection], None]:
     return lambda conn: records.audit(conn, name, origin, action, None, {})
 
 
-def _forbidden(because: str) -> AnyResponse:
-    page = render_template(
-        "error.html",
-        title="Nothing was done",
-        text=f"This request was refused: {because}. Go back, load the page again, and press the button once more.",
-    )
-    return Response(page, 403)
+def _refused_page(because: str, status: int) -> AnyResponse:
+    page = render_template("error.html", title="Nothing was done", text=f"This request was refused: {because}")
+    return Response(page, status)
 
 
 def digest(cookie: str) -> str:
     """What the record knows of a cookie."""
     return hashlib.sha256(cookie.encode()).hexdigest()
+
+
+def _has_nul() -> bool:
+    """PostgreSQL takes no NUL in text; cookies are only ever hashed."""
+    values = [request.path, *request.args.values(), *request.form.values()]
+    return any("\0" in value for value in values)
 
 
 def _for_machines() -> bool:

@@ -32,7 +32,15 @@ SAID = {
 }
 FILTERS = (
     *(show.moment, show.day, show.span, show.count, show.seats, show.field_name, show.pretty, show.payload),
-    *(show.size, show.sentence, show.subject_badge, show.receipt_badge, show.receipt_because, show.breakable),
+    *(
+        show.size,
+        show.sentence,
+        show.subject_badge,
+        show.receipt_badge,
+        show.receipt_because,
+        show.breakable,
+        show.next_look,
+    ),
     *(timeline.shown, timeline.action_name),
 )
 
@@ -125,13 +133,14 @@ def _receipts(console: Blueprint, hub: Hub, known: dict[str, str]) -> None:
             which = pages.receipt_filter(conn, words, connection, outcome, known)
             page = pages.receipts(conn, which, before)
         facts = {"q": words, "connection": connection, "outcome": outcome, "before": before, "which": which}
-        choices = {"connections": sorted(known), "outcomes": pages.OUTCOMES}
+        choices = {"connections": sorted(known), "outcomes": pages.OUTCOMES, "scan_to": pages.SCAN_TO}
         return render_template("receipts.html", page="receipts", list=page, **facts, **choices)
 
-    @console.get("/receipts/<int:id_>")
-    def receipt(id_: int) -> str:
+    @console.get("/receipts/<id_>")
+    def receipt(id_: str) -> str:
+        number = pages.id_from(id_)
         with hub.store.read() as conn:
-            row = pages.receipt(conn, id_)
+            row = pages.receipt(conn, number) if number is not None else None
         if row is None:
             raise NotFound(f"No receipt has the number {id_}. Receipts are found by event id on the Receipts page.")
         return render_template("receipt.html", page="receipts", row=row, headers=_headers(row.headers))
@@ -242,8 +251,8 @@ def _actions(console: Blueprint, hub: Hub) -> None:
 
     @console.post("/actions/review")
     def review() -> AnyResponse:
-        number = request.form.get("id", "")
-        done = number.isdigit() and approvals.close_review(hub.store, int(number), *auth.actor())
+        number = pages.id_from(request.form.get("id", ""))
+        done = number is not None and approvals.close_review(hub.store, number, *auth.actor())
         return _back("done" if done else "gone")
 
 

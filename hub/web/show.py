@@ -127,6 +127,15 @@ def subject_badge(row: Any) -> tuple[str, str, str]:  # noqa: ANN401  (a row)
     return STATES.get(row.state, ("", "i-same", row.state))
 
 
+def next_look(state: str) -> str:
+    """When a subject that is not due is looked at again."""
+    return {
+        "held": "when approved",
+        "parked": "when mapped or asked",
+        "dead": "with the next event, or when asked",
+    }.get(state, "with the next event")
+
+
 def receipt_badge(row: Any) -> tuple[str, str, str]:  # noqa: ANN401  (a row)
     """Badge class, symbol and word for what came of a receipt."""
     if row.outcome != "accepted":

@@ -140,6 +140,38 @@ def test_filters_by_outcome_and_connection(console: tuple[Browser, Store]) -> No
     assert "No receipt is like that" in text_of(console[0].get("/receipts?connection=zentitle"))
 
 
+def test_two_filters_that_hardly_meet_answer_at_once_and_go_on_further_back(small: tuple[Browser, Store]) -> None:
+    browser, store = small
+
+    def insert(conn) -> None:
+        a_receipt(conn, LIFE, external_id="evt_needle", type="invoice.paid", outcome="ignored")
+        hay = {"type": "invoice.paid", "connection": "stripe", "received_at": 1.0, "outcome": "accepted"}
+        rows = [{**hay, "external_id": f"hay_{number}", "headers": "{}"} for number in range(pages.SCAN_TO)]
+        conn.execute(schema.receipt.insert(), rows)
+
+    store.write(insert, timeout_s=60)
+    first = browser.get("/receipts?q=invoice.paid&outcome=ignored").text
+    assert "gone through" in first
+    further = re.search(r'rel="next" href="([^"]+)"', first)
+    assert further
+    assert "evt_needle" in browser.get(further[1].replace("&amp;", "&")).text
+
+
+@pytest.mark.parametrize("number", ["9" * 30, "%C2%B2", "-1", "nan", "1~2~3"])
+def test_a_page_key_that_nobody_gave_out_is_passed_over(console: tuple[Browser, Store], number: str) -> None:
+    for path in ("/receipts?", "/subjects?", "/subjects?show=due&", f"/subjects/{LIFE}?", "/entitlements?"):
+        for key in (number, f"{number}~1.0~x", f"{number}~x"):
+            assert console[0].get(f"{path}before={key}").status_code == 200, path
+    assert console[0].get(f"/receipts/{number}").status_code == 404
+    assert "closed already" in _press(console[0], "/subjects", "/actions/review", id=number)
+
+
+def test_a_nul_character_is_refused_in_a_sentence(console: tuple[Browser, Store]) -> None:
+    for path in ("/receipts?q=a%00b", "/find?q=%00", "/subjects/a%00b/c/d", "/entitlements/%00"):
+        answer = console[0].get(path)
+        assert (answer.status_code, "NUL" in answer.text) == (400, True), path
+
+
 def test_a_receipt_shows_body_headers_and_duplicates(console: tuple[Browser, Store]) -> None:
     browser, store = console
     store.write(

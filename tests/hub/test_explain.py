@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import pytest
+from rich.console import Console
 from sqlalchemy import update
 
 from hub import explain
+from hub.explain_text import print_explanation
 from hub.store import Store, schema
 from tests.hub import factory
 from tests.hub.factory import LIFE, a_change, a_life, an_entitlement
@@ -189,3 +192,32 @@ def test_as_json_is_json_with_readable_times(life: Store) -> None:
     assert told["read_at"].endswith("Z")
     assert told["fields"][1]["change"]["at"].endswith("Z")
     assert told["fields"][1]["receipts"][0]["received_at"].endswith("Z")
+
+
+def _printed(found: explain.Explanation | None, *, width: int = 80, terminal: bool = False) -> str:
+    assert found
+    out = io.StringIO()
+    print_explanation(Console(file=out, width=width, force_terminal=terminal, color_system=None), found)
+    return out.getvalue()
+
+
+def test_a_terminal_shows_every_field_with_its_chain(life: Store) -> None:
+    said = _printed(explain.why(life, "ent_1"))
+    for name in ("offering", "seats", "expires_at", "enabled"):
+        assert f"\n{name}" in said
+    assert 'PATCH /api/v1/entitlements/ent_1 {"seatCount": 20} → 204' in said
+    assert "a search found it done" in said
+
+
+@pytest.mark.parametrize("width", [60, 100])
+def test_a_terminal_is_not_overrun_where_words_fit(life: Store, width: int) -> None:
+    lines = _printed(explain.why(life, "ent_1"), width=width, terminal=True).splitlines()
+    longest = max(len(line) for line in lines if len(line.split()) > 4)
+    assert longest <= width
+
+
+def test_a_customer_named_like_markup_is_printed_as_it_is(life: Store) -> None:
+    name = "Evil [/x] [bold] \x1b[31m\nInc"
+    life.write(lambda conn: conn.execute(update(schema.subject).values(customer_name=name)))
+    said = _printed(explain.why(life, "ent_1"))
+    assert "Evil [/x] [bold] \N{REPLACEMENT CHARACTER}[31m\N{REPLACEMENT CHARACTER}Inc" in said
