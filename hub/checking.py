@@ -13,6 +13,8 @@ from hub.wiring import Hub
 def check(hub: Hub) -> list[Finding]:
     """Findings, worst first; a level "ok" says what was tested."""
     findings = [*_record(hub), *_redis(hub)]
+    if findings[0].level == "error":  # rates and tokens live in the record: nothing can be asked without it
+        return findings
     for connector in hub.connectors.values():
         findings += _connection(connector)
     findings += _coverage(hub)

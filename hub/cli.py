@@ -75,6 +75,11 @@ def _command(group: click.Group, name: str | None = None) -> Callable[[Callable[
 @click.option("--config", type=click.Path(dir_okay=False), help="hub.toml to use (default: $HUB_CONFIG or ./hub.toml).")
 def main(config: str | None) -> None:
     """The licensing hub: sales become licenses, and every license can say why."""
+    from hub.log import configure  # noqa: PLC0415
+
+    configure("hub")  # to stderr: standard output is for answers
+    if click.get_current_context().invoked_subcommand not in {"up", "web", "worker", "clock", "sandbox"}:
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `hub why … | head` ends quietly; a server must not
     if config:
         os.environ["HUB_CONFIG"] = config
 
@@ -83,6 +88,15 @@ def _hub(**options: Any) -> Any:  # noqa: ANN401  (wiring.Hub, imported late: `h
     from hub import settings, wiring  # noqa: PLC0415
 
     return wiring.build(settings.load(), **options)
+
+
+def _ready_hub(**options: Any) -> Any:  # noqa: ANN401
+    """A hub whose record is there and of this version."""
+    from hub.store.migrate import check_version  # noqa: PLC0415
+
+    hub = _hub(**options)
+    check_version(hub.store)
+    return hub
 
 
 # -- setting up
@@ -145,7 +159,7 @@ def add(name: str, password_stdin: bool, as_json: bool) -> None:  # noqa: FBT001
     from hub import users as accounts  # noqa: PLC0415
 
     password = sys.stdin.readline().rstrip("\n") if password_stdin else _ask_password()
-    accounts.add_user(_hub().store, name, password)
+    accounts.add_user(_ready_hub().store, name, password)
     _tell(as_json, {"added": name}, f"{name} may log in now.")
 
 
@@ -157,7 +171,7 @@ def password(name: str, password_stdin: bool, as_json: bool) -> None:  # noqa: F
     from hub import users as accounts  # noqa: PLC0415
 
     new = sys.stdin.readline().rstrip("\n") if password_stdin else _ask_password()
-    accounts.set_password(_hub().store, name, new)
+    accounts.set_password(_ready_hub().store, name, new)
     _tell(as_json, {"changed": name}, f"{name} has a new password.")
 
 
@@ -167,7 +181,7 @@ def disable(name: str, as_json: bool) -> None:  # noqa: FBT001
     """Let a user log in no more."""
     from hub import users as accounts  # noqa: PLC0415
 
-    accounts.disable_user(_hub().store, name)
+    accounts.disable_user(_ready_hub().store, name)
     _tell(as_json, {"disabled": name}, f"{name} may not log in any more.")
 
 
@@ -176,7 +190,7 @@ def list_(as_json: bool) -> None:  # noqa: FBT001
     """List the users."""
     from hub import users as accounts  # noqa: PLC0415
 
-    found = [one.name for one in accounts.list_users(_hub().store)]
+    found = [one.name for one in accounts.list_users(_ready_hub().store)]
     _tell(as_json, {"users": found}, "\n".join(found) or "No users yet: hub users add NAME")
 
 
@@ -283,7 +297,7 @@ def look(subject: str, dry_run: bool, as_json: bool) -> None:  # noqa: FBT001
     """Look at SUBJECT now (stripe/subscription/sub_1, or just sub_1). Revives a dead one."""
     from hub import asking  # noqa: PLC0415
 
-    hub = _hub(observe=dry_run)
+    hub = _ready_hub(observe=dry_run)
     told = asking.look(hub, subject)
     if told is None:
         _fail(NOT_FOUND, f"no subject is called {subject!r}; give its whole name: connection/kind/id")
@@ -299,7 +313,7 @@ def why(entitlement: str, as_json: bool) -> None:  # noqa: FBT001
     from hub import explain  # noqa: PLC0415
     from hub.explain_text import print_explanation  # noqa: PLC0415
 
-    found = explain.why(_hub().store, entitlement)
+    found = explain.why(_ready_hub().store, entitlement)
     if found is None:
         _fail(NOT_FOUND, f"no entitlement is known as {entitlement!r}; the console's Entitlements page lists all")
     if as_json:
@@ -315,7 +329,7 @@ def approve(subject: str | None, all_: bool, as_json: bool) -> None:  # noqa: FB
     """Let what the guard holds back go; without SUBJECT, list what waits."""
     from hub import asking  # noqa: PLC0415
 
-    hub = _hub()
+    hub = _ready_hub()
     waiting = asking.waiting_for_approval(hub.store)
     if subject is None and not all_:
         _tell_rows(as_json, waiting, ("subject", "acts"), "Nothing waits for approval.")
@@ -361,6 +375,3 @@ def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 def _mark(level: str) -> str:
     return {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "error": "[red]error[/]"}.get(level, level)
-
-
-signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `hub why … | head` ends quietly

@@ -152,6 +152,8 @@ def look_now(shop: Shop, ref: Ref) -> lifecycle.Result | None:
             row = after_look(leased.row, result, leased.at, leased.now(), shop.timing)
             kept = leased.row if shop.observe else row  # a dry run leaves everything as it was
             end_looks(shop, book, [Ended(leased, kept, further)])
+        else:
+            _let_go(shop, book, leased, further)
         return result
 
 

@@ -19,11 +19,20 @@ _SECRET_TEXT = re.compile(
 def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Blots out what must not be in a log: values of telling keys, keys, tokens, e-mail addresses."""
     for key, value in event.items():
-        if _SECRET_KEYS.search(key):
-            event[key] = "[redacted]"
-        elif isinstance(value, str):
-            event[key] = _SECRET_TEXT.sub("[redacted]", value)
+        event[key] = _clean(key, value)
     return event
+
+
+def _clean(key: str, value: Any) -> Any:  # noqa: ANN401  (whatever is logged)
+    if _SECRET_KEYS.search(key):
+        return "[redacted]"
+    if isinstance(value, str):
+        return _SECRET_TEXT.sub("[redacted]", value)
+    if isinstance(value, dict):
+        return {name: _clean(str(name), inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_clean("", inner) for inner in value]
+    return value
 
 
 def configure(process: str, *, level: int = logging.INFO) -> None:

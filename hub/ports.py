@@ -47,9 +47,13 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unsupported:
-    """A sale of a kind that this connector can't license (yet): parked, shown, never skipped in silence."""
+    """A sale of a kind that this connector can't license (yet): parked, shown, never skipped in silence.
+
+    cause "needs_api_key": due again once a key is configured.
+    """
 
     because: str
+    cause: str = "unsupported"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -131,13 +131,14 @@ def _become_horse(parent: int) -> None:
 
 
 def _work_on_rq(hub: Hub, kind: str, stop: _Stop) -> None:
+    worker = None
     try:
         worker = _rq_worker(hub, kind)
         worker.work(logging_level="CRITICAL", max_idle_time=max(1, int(hub.settings.timing.tick)))
-        stop.asked = stop.asked or worker.asked_to_stop
     except Exception as error:  # noqa: BLE001  (whatever RQ meets: the loop decides anew)
         log.warning("worker.redis_away", error=type(error).__name__)
     finally:
+        stop.asked = stop.asked or bool(worker and worker.asked_to_stop)
         stop.listen()  # RQ put its own handlers in place
 
 

@@ -1,4 +1,4 @@
-"""Serves the Flask application with granian: one process, some 16 threads (docs/adr/0003)."""
+"""Serves the Flask application with granian, through hub.web.gateway: one process (docs/adr/0003)."""
 
 from __future__ import annotations
 
@@ -19,10 +19,9 @@ def serve(settings: Settings) -> None:
         factory=True,
         address=settings.hub.host,
         port=settings.hub.port,
-        interface=Interfaces.WSGI,
+        interface=Interfaces.RSGI,
         workers=1,
-        blocking_threads=settings.hub.threads,
-        backpressure=256,
+        backpressure=4096,
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_READ_MS),
         websockets=False,
         log_enabled=False,

@@ -63,7 +63,7 @@ def full_sweep(shop: Shop, connector: Connector, source: PurchaseSource) -> int:
 
 
 def differs(shop: Shop, connector: Connector, purchase: Purchase, memory: Memory) -> bool:
-    """Whether the record would have to change for this purchase; an unmapped one that is known counts as equal."""
+    """Whether the record would have to change for this purchase; an unmapped one always is looked at."""
     if purchase.standing in {Standing.PENDING, Standing.UNKNOWN}:
         return purchase.standing is Standing.UNKNOWN
     order_ref = references.reference(connector.ref, purchase.ref.id)

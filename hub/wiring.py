@@ -18,7 +18,7 @@ from hub.errors import ConfigurationError, HubError
 from hub.limits import RecordLimiter, RecordTokens
 from hub.policy import Rules
 from hub.ports import Connector, Deps
-from hub.reconcile import Shop
+from hub.reconcile import CUSTOMERS_LISTED, Shop
 from hub.settings import Settings
 from hub.store import Store, records, schema, subjects
 from hub.store.migrate import check_version
@@ -79,6 +79,7 @@ def start(hub: Hub) -> None:
     hub.store.write(lambda conn: _fix_references(conn, hub))
     hub.store.write(lambda conn: _store_catalog(conn, hub))
     hub.store.write(lambda conn: _wake_keyed(conn, hub))
+    hub.store.write(lambda conn: records.drop_cursor(conn, CUSTOMERS_LISTED))  # the record may be a restored one
 
 
 def check_vendors(config: Settings) -> None:

@@ -6,6 +6,7 @@ I4 effectively once, I5 causal order, I7 convergence, I13 replay safety (reliabi
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,8 +15,13 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import select
 
+from hub.domain import Ref
+from hub.drain import look_now
 from hub.failpoint import NAMES, FailpointError, arm
+from hub.lifecycle import Later
+from hub.store.schema import review
 from hub.sweep import sweep_all
 from tests.world import Post, World
 
@@ -30,10 +36,14 @@ FAULTS = {
 pytestmark = pytest.mark.timeout(300)
 
 
-def play(world: World, steps: int, *, drop: float = 0.0, crash: bool = False) -> None:
-    """A lifecycle whose events come shuffled, doubled, late or not at all, with work done at any moment."""
+def play(world: World, steps: int, *, drop: float = 0.0, crash: bool = False, apart_s: int = 0) -> None:
+    """A lifecycle whose events come shuffled, doubled, late or not at all, with work done at any moment.
+
+    apart_s: business time between two acts. Events alone can't order 5 -> 7 -> 5 seats within one second.
+    """
     late, roll = [], world.roll
     for _ in range(steps):
+        world.stripe_admin("advance", seconds=apart_s)
         world.act(roll)
         world.note_versions()
         late = deliver_some(world, late + world.events(), drop)
@@ -91,9 +101,29 @@ def test_I7_without_an_api_key_the_events_alone_come_to_the_same_licenses(
     tmp_path_factory: pytest.TempPathFactory, seed: int, shape: str
 ) -> None:
     with a_world(tmp_path_factory.mktemp("world"), seed=seed, shape=shape, keyed=False) as world:
-        play(world, 10)
+        play(world, 10, apart_s=1)
         assert world.settle(), "something stays due"
         assert world.wrong() == []
+
+
+def test_I7_without_an_api_key_changes_of_one_second_are_told_apart_by_what_they_changed(tmp_path: Path) -> None:
+    with a_world(tmp_path, keyed=False) as world:
+        one = world.buy("PRO-100", 5)
+        world.deliver(world.events())
+        world.settle()
+        world.stripe_admin("advance", seconds=5)
+        time.sleep(1 - time.time() % 1)  # a second of its own for what comes now
+        for quantity in (6, 7):
+            world.post(f"/v1/subscriptions/{one}/pause")
+            world.post(f"/v1/subscriptions/{one}/resume")
+            world.set_quantity(one, quantity)
+        posts = world.events()
+        for seed in range(4):
+            random.Random(seed).shuffle(posts)
+            world.deliver(posts)
+            world.replay_all()
+            assert world.settle()
+            assert world.wrong() == []
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -104,6 +134,37 @@ def test_I4_lost_answers_and_late_applies_double_nothing(tmp_path: Path, databas
         world.settle(8)
         world.zentitle.faults.configure({"rates": {}})
         check(world)
+
+
+LATE_GROUP = {"fault": "late_apply", "method": "POST", "path": "/api/v1/entitlements/groups"}
+
+
+def test_I4_a_new_event_within_the_window_does_not_create_a_second_time(tmp_path: Path) -> None:
+    with a_world(tmp_path, window=2) as world:
+        world.zentitle.faults.configure({"plan": [LATE_GROUP], "late_s": 1})
+        one = world.buy("PRO-100", 3)
+        ref = Ref(source="stripe", kind="subscription", id=one)
+        world.deliver(world.events())
+        for seats in (4, 5):
+            result = look_now(world.hub.shop, ref)
+            assert isinstance(result, Later)
+            assert result.reason.startswith("checking whether the license was created, until ")
+            world.set_quantity(one, seats)
+            world.deliver(world.events())
+        check(world)
+        assert len(world.grants()) == 1
+
+
+def test_I4_F08_where_the_window_is_too_short_one_group_stays_on_and_a_person_is_told(tmp_path: Path) -> None:
+    with a_world(tmp_path, window=0.6) as world:
+        world.zentitle.faults.configure({"plan": [LATE_GROUP], "late_s": 0.9})
+        world.buy("PRO-100", 3)
+        world.deliver(world.events())
+        assert world.settle()
+        assert world.wrong() == []
+        assert sorted(row["disabled"] for row in world.grants()) == [False, True]
+        with world.hub.store.read() as conn:
+            assert "duplicate_group" in conn.execute(select(review.c.kind).where(review.c.open)).scalars().all()
 
 
 def test_I4_the_crash_of_a_worker_between_any_two_steps_doubles_nothing(tmp_path: Path) -> None:
@@ -166,7 +227,7 @@ def test_I13_replaying_everything_in_any_order_only_reads(tmp_path: Path, databa
 
 def test_I13_without_an_api_key_a_replay_in_any_order_only_reads(tmp_path: Path) -> None:
     with a_world(tmp_path, seed=4, keyed=False) as world:
-        play(world, 8)
+        play(world, 8, apart_s=1)
         world.settle()
         before = world.writes()
         world.replay_all()

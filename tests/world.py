@@ -5,11 +5,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 import random
+import signal
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -27,9 +32,10 @@ from connectors.zentitle.emulator import ZentitleEmulator
 from hub import drain, settings, wiring
 from hub.failpoint import FailpointError
 from hub.inbox import accept
-from hub.store import subjects
+from hub.runtime import EmbeddedRedis, free_port, this_hub, wait_for_port
+from hub.store import Store, subjects
 from hub.store.migrate import upgrade
-from hub.store.schema import subject
+from hub.store.schema import db_now, lease, subject
 
 logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
 Post = tuple[bytes, dict[str, str]]
@@ -113,6 +119,7 @@ class Vendors:
         self.customers: list[str] = []
         self.subscriptions: list[str] = []
         self.versions: dict[str, list[Wanted]] = {}
+        self.event_ids: set[str] = set()
         self.prices: dict[str, str] = {}
 
     def get(self, path: str, **params: Any) -> Any:
@@ -173,7 +180,9 @@ class Vendors:
         self.delete(f"/v1/subscriptions/{subscription}")
 
     def advance(self, days: int) -> None:
-        self.stripe_admin("advance", days=days)
+        for part in [20] * (days // 20) + [days % 20]:
+            self.stripe_admin("advance", days=part)
+            self.note_events()
 
     def flush(self) -> None:
         self.stripe_admin("drain", timeout_s=30)
@@ -224,13 +233,17 @@ class Vendors:
 
     def wanted(self) -> dict[str, Wanted]:
         """What Stripe's own state implies, subscription by subscription; read by nothing of the hub."""
-        found, after = [], {}
+        return {one["id"]: self._wanted(one) for one in self._all("/v1/subscriptions", status="all")}
+
+    def _all(self, path: str, **params: Any) -> list[dict[str, Any]]:
+        """Every page of a list."""
+        found: list[dict[str, Any]] = []
         while True:
-            page = self.get("/v1/subscriptions", status="all", limit=100, **after)
+            after = {"starting_after": found[-1]["id"]} if found else {}
+            page = self.get(path, limit=100, **params, **after)
             found += page["data"]
             if not page["has_more"]:
-                return {one["id"]: self._wanted(one) for one in found}
-            after = {"starting_after": found[-1]["id"]}
+                return found
 
     def _wanted(self, subscription: dict[str, Any]) -> Wanted:
         enabled = subscription["status"] in {"active", "trialing", "past_due"}
@@ -241,6 +254,23 @@ class Vendors:
             seats, later = on.get(sku, (0, until))
             on[sku] = (seats + item["quantity"], max(later, until))
         return Wanted(enabled, on)
+
+    def get_zentitle_customers(self) -> list[dict[str, Any]]:
+        """Every customer that Zentitle2 has."""
+        rows: list[dict[str, Any]] = self.zentitle_admin("state")["customers"]
+        return rows
+
+    def note_events(self) -> None:
+        """Remembers the ids of all events so far; Stripe itself lists only those of the last 30 days."""
+        found: list[str] = []
+        while True:
+            after = {"starting_after": found[-1]} if found else {}
+            page = self.get("/v1/events", limit=100, **after)
+            ids = [one["id"] for one in page["data"]]
+            found += ids
+            if not page["has_more"] or not self.event_ids.isdisjoint(ids):
+                self.event_ids.update(found)
+                return
 
     def note_versions(self) -> None:
         """Remembers what each subscription implies now, for `went_back`."""
@@ -425,3 +455,146 @@ def _sink(posted: list[Post]) -> Iterator[str]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+class Town:
+    """Vendors and hub in processes of their own; `keep_up` starts again what is found dead."""
+
+    def __init__(self, folder: Path, database: str, *, redis: bool = True, legacy: bool = False, **values: Any) -> None:
+        self.folder, self.database = folder, database
+        self.ports = {name: free_port() for name in ("stripe", "zentitle", "web")}
+        self.redis = EmbeddedRedis(folder / "redis")
+        self.values = {"redis": self.redis.url, "sweep": 5, "port": self.ports["web"]} | values
+        self.vendors = Vendors(*(f"http://127.0.0.1:{self.ports[name]}" for name in ("stripe", "zentitle")))
+        self.configure()
+        names = ("HUB_DATABASE_URL", "HUB_REDIS_URL", "HUB_HOST", "HUB_PORT", "HUB_FAILPOINTS", "HUB_FAILPOINTS_ABOUT")
+        self.environ = {name: value for name, value in os.environ.items() if name not in names}
+        self.environ["HUB_CONFIG"] = str(folder / "hub.toml")
+        self.log = (folder / "log").open("ab")
+        self.running: dict[str, subprocess.Popen[bytes]] = {}
+        self.left_out: tuple[str, ...] = ()
+        self.commands = {"vendors": self._vendors(legacy=legacy)} | ({"redis": self.redis.command()} if redis else {})
+        self.commands |= {name: this_hub(name) for name in ("web", "worker", "clock")}
+        self.store = Store(database)
+        upgrade(self.store)
+
+    def configure(self, more: str = "", **values: Any) -> None:
+        """Writes hub.toml; `more` is added at its end."""
+        self.values |= values
+        stripe, zentitle = self.vendors.stripe_url, self.vendors.zentitle_url
+        text = config_text(database=self.database, stripe=stripe, zentitle=zentitle, **self.values)
+        (self.folder / "hub.toml").write_text(text + more)
+
+    def _vendors(self, *, legacy: bool) -> list[str]:
+        ports = ["--stripe-port", str(self.ports["stripe"]), "--zentitle-port", str(self.ports["zentitle"])]
+        return [sys.executable, "-m", "sandbox", *ports, *(["--legacy"] if legacy else [])]
+
+    @property
+    def url(self) -> str:
+        """The hub's own address."""
+        return f"http://127.0.0.1:{self.ports['web']}"
+
+    def start(self, *, without: tuple[str, ...] = ()) -> None:
+        """All of it is up, but these; Stripe's webhooks come to the hub."""
+        self.left_out = without
+        self.keep_up()
+        ports = {"stripe": "vendors", "zentitle": "vendors", "web": "web"}
+        up = [self.ports[name] for name, process in ports.items() if process not in without]
+        for port in [*up, *([self.redis.port] if "redis" in self.running else [])]:
+            assert wait_for_port(port, 30), self.log_tail()
+        self.vendors.stripe_admin("webhook", url=f"{self.url}/webhooks/stripe", secret=SECRET)
+
+    def keep_up(self) -> None:
+        """Starts what is not up."""
+        for name, command in self.commands.items():
+            one = self.running.get(name)
+            if name not in self.left_out and (one is None or one.poll() is not None):
+                self.running[name] = subprocess.Popen(
+                    command, env=self.environ, stdout=self.log, stderr=self.log, start_new_session=True
+                )
+
+    def end(self, name: str, how: signal.Signals = signal.SIGTERM) -> float:
+        """Ends one process; the seconds that it took."""
+        began = time.monotonic()
+        self.running[name].send_signal(how)
+        self.running[name].wait(35)
+        return time.monotonic() - began
+
+    def restart(self, *names: str) -> None:
+        """Ends and starts these."""
+        for name in names:
+            self.end(name)
+        self.keep_up()
+        assert wait_for_port(self.ports["web"], 30)
+
+    def jobs(self) -> list[int]:
+        """Pids of what the worker has forked."""
+        pid = self.running["worker"].pid
+        try:
+            return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        except OSError:
+            return []
+
+    def hub(self, *words: str) -> Any:
+        """What `hub WORDS --json` says."""
+        done = subprocess.run(
+            this_hub(*words, "--json"), env=self.environ, capture_output=True, timeout=60, check=False
+        )
+        assert done.stdout, done.stderr.decode()
+        return json.loads(done.stdout)
+
+    def subject(self, id_: str) -> dict[str, Any]:
+        """The row of the subject with this id; {} where there is none."""
+        with self.store.read() as conn:
+            row = conn.execute(select(subject).where(subject.c.ref.like(f"%/{id_}"))).first()
+        return dict(row._asdict()) if row else {}
+
+    def idle(self) -> bool:
+        """Whether nothing is due and nothing is at work, second looks included."""
+        live = (lease.c.holder.is_not(None), lease.c.expires > db_now(), lease.c.key.startswith("subject:"))
+        with self.store.read() as conn:
+            due = conn.execute(select(subject.c.ref).where(subject.c.state == "due").limit(1)).first()
+            return due is None and conn.execute(select(lease.c.key).where(*live).limit(1)).first() is None
+
+    def settle(self, seconds: float = 60) -> None:
+        """Returns once all events are delivered and nothing is due any more."""
+        self.vendors.flush()
+        self.until(self.idle, seconds)
+
+    def until(self, condition: Callable[[], object], seconds: float = 30) -> None:
+        """Returns once `condition()` holds; AssertionError with the end of the log where that takes too long."""
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, "\n".join(["not in time", *self.due(), self.log_tail()])
+            time.sleep(0.05)
+
+    def due(self) -> list[str]:
+        """What is due, for a message."""
+        with self.store.read() as conn:
+            rows = conn.execute(select(subject).where(subject.c.state == "due").limit(10)).all()
+        return [f"{row.ref}: {row.cause}, {row.reason}, {row.tries} tries" for row in rows]
+
+    def log_tail(self) -> str:
+        """The end of what all processes have said."""
+        return (self.folder / "log").read_text(errors="replace")[-1500:]
+
+    def close(self) -> None:
+        """Ends everything that was started here."""
+        for one in reversed(list(self.running.values())):
+            with suppress(ProcessLookupError):
+                os.killpg(one.pid, signal.SIGKILL)
+            one.wait()
+        self.log.close()
+        self.vendors.http.close()
+        self.store.close()
+
+
+@contextmanager
+def a_town(folder: Path, database: str, *, without: tuple[str, ...] = (), **values: Any) -> Iterator[Town]:
+    """A town that is up, but for these processes; its end, whatever happens."""
+    town = Town(folder, database, **values)
+    try:
+        town.start(without=without)
+        yield town
+    finally:
+        town.close()

@@ -43,6 +43,10 @@ _HINTS = {
 _log = logging.getLogger(__name__)
 
 
+class _KeyRefused(RetryableError):
+    """401: somebody must set a new key; no purchase is to die of it meanwhile."""
+
+
 class _Missing(PermanentError):
     """Stripe does not know the object (any more)."""
 
@@ -107,6 +111,8 @@ class Client:
             live = self._mode(rows(page, "data"))
         except PermanentError as error:
             return (Finding(level="error", about=self._source, problem=str(error), mend=error.hint),)
+        except _KeyRefused as error:
+            return (Finding(level="error", about=self._source, problem=str(error), mend=_HINTS[401]),)
         except HubError as error:
             mend = "look at status.stripe.com and at base_url, then check again"
             return (Finding(level="warning", about=self._source, problem=str(error), mend=mend),)
@@ -211,6 +217,8 @@ class Client:
         said = f"GET {path}: {_said(status, error)}"
         if error.code == "resource_missing" or status == HTTPStatus.NOT_FOUND:
             return _Missing(said, code=error.code or str(status), hint="look for the object in Stripe's dashboard")
+        if status == HTTPStatus.UNAUTHORIZED:
+            return _KeyRefused(f"{said}: {_HINTS[status]}")
         if wait_s is not None or _passes(status):
             return RetryableError(said, retry_after=wait_s)
         return PermanentError(said, code=error.code or str(status), hint=_HINTS.get(status, "is base_url right?"))

@@ -126,7 +126,8 @@ def newest(versions: Sequence[StoredObject]) -> StoredObject:
     latest = max(version.created for version in versions)
     tied = [version for version in versions if version.created == latest]
     tied = [version for version in tied if _is_over(version)] or tied
-    tied = [version for version in tied if not _has_successor(version, tied)] or tied
+    for came_of in (_made_of, _comes_of):  # the strict rule first: the other one can go round in a circle
+        tied = [one for one in tied if not any(came_of(other, one) for other in tied if other is not one)] or tied
     return max(tied, key=_point_in_life)
 
 
@@ -134,12 +135,13 @@ def _is_over(version: StoredObject) -> bool:
     return version.event_type.endswith(".deleted") or (version.kind, version.body.get("status")) in _TERMINAL
 
 
-def _has_successor(version: StoredObject, others: Sequence[StoredObject]) -> bool:
-    """Whether another version came of this one: its old values are all this one's."""
-    return any(other is not version and _comes_of(other, version) for other in others)
+def _made_of(later: StoredObject, earlier: StoredObject) -> bool:
+    """Whether undoing what `later` changed gives just `earlier`."""
+    return bool(later.previous) and {**later.body, **(later.previous or {})} == earlier.body
 
 
 def _comes_of(later: StoredObject, earlier: StoredObject) -> bool:
+    """Whether the old values of what `later` changed are `earlier`'s."""
     if not later.previous:
         return False
     return all(key in earlier.body and earlier.body[key] == value for key, value in later.previous.items())
@@ -168,7 +170,7 @@ def assemble(
     if subscription is None:
         return Waiting(because="no event has brought this subscription yet", on=ref.id)
     if subscription.get("items_incomplete"):
-        return Unsupported(because="more items than events carry: needs an API key")
+        return Unsupported(because="more items than events carry: needs an API key", cause="needs_api_key")
     invoices = _invoices_of(ref.id, objects)
     customer_id = id_of(subscription, "customer") or ""
     customer = find(customer_id)

@@ -1,6 +1,7 @@
 """Look, compare, act (docs/adr/0001): `reconcile` is one look at one subject."""
 
+from hub.reconcile.customers import CUSTOMERS_LISTED
 from hub.reconcile.look import Shop
 from hub.reconcile.looking import reconcile
 
-__all__ = ["Shop", "reconcile"]
+__all__ = ["CUSTOMERS_LISTED", "Shop", "reconcile"]

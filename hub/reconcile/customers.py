@@ -16,7 +16,7 @@ LISTING_LASTS_S = 86400.0
 
 def ensure_customer(look: Look, purchase: Purchase, account_ref: str) -> bool:
     """Sets the customer's id, creating the customer if nobody knows it. True where it was made just now."""
-    link = known_customer(look, purchase) or _listed_customer(look, purchase, account_ref)
+    link = find_customer(look, purchase, account_ref)
     if link:
         _settle_intent(look, account_ref, link)
         look.customer_id = link.zentitle_id
@@ -26,6 +26,11 @@ def ensure_customer(look: Look, purchase: Purchase, account_ref: str) -> bool:
     ids = create(look, "customer", account_ref, None, CreateCustomer(account_ref=account_ref, name=name))
     look.customer_id = ids[0]
     return True
+
+
+def find_customer(look: Look, purchase: Purchase, account_ref: str) -> Link | None:
+    """The customer by the record's links, else by one full listing where that may tell more."""
+    return known_customer(look, purchase) or _listed_customer(look, purchase, account_ref)
 
 
 def _settle_intent(look: Look, account_ref: str, link: Link) -> None:

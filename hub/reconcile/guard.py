@@ -21,10 +21,23 @@ def hold_back(
     """(what may go now, what the guard holds back). Other fields of a held shrinking still go."""
     changes = changes_in(actions)
     risky = [action for action in changes if d.shrinks(action, held)]
-    if not risky or look.shop.observe or look.write(lambda conn: _may_pass(conn, look, risky)):
+    if look.shop.observe:
+        return changes, []
+    if not risky:
+        _forget_approval(look)
+        return changes, []
+    if look.write(lambda conn: _may_pass(conn, look, risky)):
         return changes, []
     rest = [_without_shrinking(action) if action in risky else action for action in changes]
     return [action for action in rest if action is not None], risky
+
+
+def _forget_approval(look: Look) -> None:
+    """What was to be approved is not wanted any more: it must not let a later act pass."""
+    with look.shop.store.read() as conn:
+        stale = records.approval(conn, look.ref)
+    if stale:
+        look.write(lambda conn: records.drop_approval(conn, look.ref))
 
 
 def changes_in(actions: Sequence[Action]) -> list[Change]:

@@ -24,7 +24,7 @@ from hub.policy import Unmapped, licenses_for
 from hub.ports import Found, Gone, PurchaseSource, SeeOther, Unsupported, Waiting
 from hub.reconcile.changes import make_so
 from hub.reconcile.creates import until_nothing_is_missing, with_lines
-from hub.reconcile.customers import ensure_customer, known_customer
+from hub.reconcile.customers import ensure_customer, find_customer, known_customer
 from hub.reconcile.look import Look, Observed, Shop, Window
 from hub.reconcile.wording import license_in_words
 from hub.store import records, schema, subjects
@@ -106,8 +106,8 @@ def _look(look: Look) -> Result:
             text = f"{because}; nothing was changed. If the sale is void, disable its license by hand."
             look.write(lambda conn: records.raise_review(conn, f"gone:{look.ref}", "gone", look.ref, text))
             return Settled(summary=f"{because}: left as it is, a review task is open")
-        case Unsupported(because=because):
-            return Parked(cause="unsupported", reason=because)
+        case Unsupported(because=because, cause=cause):
+            return Parked(cause=cause, reason=because)
         case Waiting():
             return _waiting(look, found, bodies)
     return _compare(look, found, bodies)
@@ -257,7 +257,7 @@ def _act(look: Look, purchase: Purchase, wanted: tuple[License, ...], link: Link
     if missing := [one.offering for one in wanted if one.offering not in offerings]:
         reason = f"Zentitle2 has no offering with the SKU {missing[0]!r}: create it, or map the sale to another SKU"
         return Parked(cause="unmapped", reason=reason, facts=look.facts)
-    if link is None and look.shop.observe:
+    if look.shop.observe and find_customer(look, purchase, account_ref) is None:
         raise Observed([f"customer {account_ref} found or created", *map(license_in_words, wanted)])
     fresh = ensure_customer(look, purchase, account_ref)
     held, plan = until_nothing_is_missing(look, wanted, offerings, fresh=fresh)

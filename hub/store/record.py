@@ -47,6 +47,8 @@ class Store:
         """A connection to read with; nothing that it does is kept."""
         try:
             with self.engine.connect() as conn:
+                if self.sqlite:
+                    conn.exec_driver_sql("BEGIN")  # so that leaving rolls back, as it does on PostgreSQL
                 yield conn
         except DBAPIError as error:
             raise unavailable(error) from error
@@ -123,7 +125,10 @@ def _driver(url: str) -> str:
 
 
 def _sqlite_engine(url: Any) -> Engine:  # noqa: ANN401  (a SQLAlchemy URL)
-    Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Unavailable(f"there is no place for the record at {url.database}: {error.strerror}") from error
     engine = create_engine(url, pool_size=16, max_overflow=64, connect_args={"check_same_thread": False})
 
     @event.listens_for(engine, "connect")

@@ -317,7 +317,7 @@ def _stored(row: Any) -> StoredObject:  # noqa: ANN401  (a row)
 
 
 def bodies(conn: Connection, ref: Ref, since: float) -> list[bytes]:
-    """Raw bodies of a subject's accepted receipts that came in after `since`, oldest first."""
+    """Raw bodies of a subject's accepted receipts that came in after `since`, the newest 2,000, oldest first."""
     stmt = (
         select(t.receipt.c.body)
         .where(
@@ -326,10 +326,10 @@ def bodies(conn: Connection, ref: Ref, since: float) -> list[bytes]:
             t.receipt.c.outcome == "accepted",
             t.receipt.c.body.is_not(None),
         )
-        .order_by(t.receipt.c.id)
-        .limit(2000)
+        .order_by(t.receipt.c.id.desc())
+        .limit(2000)  # what is older was folded into stored objects by earlier looks
     )
-    return [bytes(body) for body in conn.execute(stmt).scalars()]
+    return [bytes(body) for body in conn.execute(stmt).scalars()][::-1]
 
 
 # -- people
@@ -397,6 +397,11 @@ def get_cursor(conn: Connection, name: str) -> tuple[str, float] | None:
     """(value, when it was set) of a named cursor."""
     row = conn.execute(select(t.cursor).where(t.cursor.c.name == name)).first()
     return (row.value, row.at) if row else None
+
+
+def drop_cursor(conn: Connection, name: str) -> None:
+    """Forgets a named cursor."""
+    conn.execute(delete(t.cursor).where(t.cursor.c.name == name))
 
 
 def set_cursor(conn: Connection, name: str, value: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
+import psycopg
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
@@ -26,6 +28,7 @@ from hub.store.inbox import NewReceipt
 
 T = TypeVar("T")
 BATCH = 256
+DRIVER_ERRORS = (DBAPIError, sqlite3.Error, psycopg.Error)  # the inbox insert goes past SQLAlchemy
 YIELD_S = 0.001
 
 
@@ -126,7 +129,7 @@ class Writer:
         try:
             with conn.begin_nested():
                 self._insert_all(conn, jobs)
-        except DBAPIError:
+        except DRIVER_ERRORS:
             for job in jobs:
                 _attempt(conn, job, lambda c, j=job: self._insert_all(c, [j]))  # type: ignore[misc]
 
@@ -160,12 +163,12 @@ def _attempt(conn: Connection, job: Job[object], unit: Callable[[Connection], ob
 
 def unavailable(error: BaseException) -> BaseException:
     """A database that can't write now, as Unavailable; anything else as it is."""
-    if isinstance(error, (OSError, DBAPIError)) and (isinstance(error, OSError) or _passing(error)):
+    if isinstance(error, OSError) or (isinstance(error, DRIVER_ERRORS) and _passing(error)):
         wrapped = Unavailable(f"the record can't be written now ({type(error).__name__})")
         wrapped.__cause__ = error
         return wrapped
     return error
 
 
-def _passing(error: DBAPIError) -> bool:
+def _passing(error: BaseException) -> bool:
     return type(error).__name__ in {"OperationalError", "InterfaceError", "InternalError"}

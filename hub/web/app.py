@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from flask import Flask, Response, jsonify, request
 from sqlalchemy import Connection
 from werkzeug.exceptions import HTTPException
@@ -11,6 +13,7 @@ from hub import log, metrics, runtime, settings, wiring
 from hub.errors import Unavailable
 from hub.store import records
 from hub.web import auth, console, receiver
+from hub.web.gateway import Gateway
 from hub.web.problem import problem
 from hub.wiring import Hub
 
@@ -30,13 +33,13 @@ def create_app(hub: Hub) -> Flask:
     return app
 
 
-def from_environment() -> Flask:
+def from_environment() -> Gateway:
     """What the server loads in its worker process: the hub of HUB_CONFIG."""
     log.configure("web")
     runtime.die_with_parent()
     hub = wiring.build(settings.load())
     wiring.start(hub)
-    return create_app(hub)
+    return Gateway(create_app(hub), partial(receiver.limit_of, hub), hub.settings.hub.threads)
 
 
 def _probes(app: Flask, hub: Hub) -> None:

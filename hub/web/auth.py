@@ -2,7 +2,7 @@
 
 A cookie is 32 random bytes; the record knows its SHA-256 only. Every POST of the console needs the token of its
 session, login too (there a signed cookie of the visitor's stands in, as in the open console of the sandbox).
-Limits and lifetimes: docs/security.md; reliability reference §4, S16, S17 and S24.
+Limits and lifetimes: docs/operating.md.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ def test_every_page_opens(console: tuple[Browser, Store]) -> None:
 def test_an_empty_hub_shows_three_steps(empty: tuple[Browser, Store]) -> None:
     said = text_of(empty[0].get("/"))
     assert "Three steps to the first license" in said
-    assert "hub connect" in said
+    assert "/webhooks/stripe" in said
 
 
 def test_the_overview_says_what_needs_a_person_and_balances(console: tuple[Browser, Store]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -96,7 +95,6 @@ MISTAKES = [
     ("settle = 1", "setle = 1", "[timing] setle", "settle"),
     # tables
     ("[policy]\n", "[polcy]\n", "", "[polcy]"),
-    ("[policy]\ngrace_days = 7", "", "", None),
     ("[[catalog]]", "[catalog]", "", "[[catalog]]"),
     ("[hub]\n", "[hub\n", "", "TOML"),
     # connections
@@ -117,7 +115,7 @@ MISTAKES = [
     (f'"whsec_{CANARY}"', f'" whsec_{CANARY}"', "[connections.stripe] webhook_secrets", "blanks around"),
     ('tenant_id = "t_1"\n', "", "[connections.zentitle] tenant_id", "required"),
     ("http://127.0.0.1:1/token", "http://acme.example.com/token", "connections.zentitle.token_url", "https"),
-    ('kind = "zentitle"', 'kind = "stripe"', "[connections.zentitle]", "known:"),
+    ('kind = "zentitle"', 'kind = "stripe"', "[connections.zentitle] token_url", "no such key; known: account"),
     # catalog
     ('stripe = "price_1"\n', "", "[catalog] row 1", 'stripe = "price_…"'),
     ('stripe = "price_1"', "stripe = 1", "[catalog] row 1", "as text"),
@@ -131,34 +129,23 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "where", "expected"),
-    [row for row in MISTAKES if row[3]],
-    ids=[
-        f"{new.strip()[:40] or 'without ' + old.strip()[:30]}"
-        for _, new, _, wanted in MISTAKES
-        if wanted
-        for old in [_]
-    ],
+    ("old", "new", "where", "expected"), MISTAKES, ids=[repr(row[1].strip()[:40]) for row in MISTAKES]
 )
 def test_a_mistake_says_where_it_stands_and_what_was_expected(
     file: Path, old: str, new: str, where: str, expected: str
 ) -> None:
-    text = str(mistake(changed(file, old, new)))
-    assert where in text
-    assert expected in text
-    assert CANARY not in text
+    error = mistake(changed(file, old, new))
+    assert where in str(error)
+    assert expected in str(error)
+    assert CANARY not in f"{error!r} {error} {error.__cause__!r} {error.__context__!r}"
 
 
-@pytest.mark.parametrize("row", MISTAKES, ids=lambda row: row[1].strip()[:40])
-def test_S15_no_mistake_tells_a_secret_in_any_form(file: Path, row: tuple[str, str, str, str | None]) -> None:
-    changed(file, row[0], row[1])
-    try:
-        found = settings.load(file, {})
-        told = repr(found) + str(found.hub)
-        wiring.build(found)
-    except ConfigurationError as error:
-        told = repr(error) + str(error) + repr(error.__cause__) + repr(error.__context__)
-    assert CANARY not in told.replace(f"sk_test_{CANARY}", CANARY if "Mapping" in told else "")
+def test_S15_the_repr_of_settings_tells_no_secret_of_the_hub(file: Path) -> None:
+    assert CANARY not in repr(settings.load(file, {}).hub)
+
+
+def test_S15_the_repr_of_settings_tells_no_secret_of_a_connection(file: Path) -> None:
+    assert CANARY not in repr(settings.load(file, {}))
 
 
 def test_no_connection_or_two_that_license_stop_the_start(file: Path) -> None:
@@ -258,7 +245,7 @@ def test_the_file_that_hub_init_writes_is_good_once_its_variables_are_set(tmp_pa
     template = Path(settings.__file__).parent / "hub.toml.template"
     (tmp_path / "hub.toml").write_text(template.read_text())
     (tmp_path / "hub.secret").write_text(CANARY)
-    os.chmod(tmp_path / "hub.secret", 0o600)
+    (tmp_path / "hub.secret").chmod(0o600)
     environ = {"ZENTITLE_CLIENT_SECRET": "s", "STRIPE_API_KEY": "sk_test_1", "STRIPE_WEBHOOK_SECRET": "whsec_1"}
     url = f"sqlite:///{tmp_path}/hub.sqlite"
     found = wiring.build(settings.load(tmp_path / "hub.toml", environ | {"HUB_DATABASE_URL": url}))

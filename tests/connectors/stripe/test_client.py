@@ -283,15 +283,20 @@ def test_an_unknown_subscription_is_gone(bench: Bench, answer: Any) -> None:
     assert isinstance(bench.purchases.fetch(SUB), Gone)
 
 
-@pytest.mark.parametrize(
-    ("status", "hint"), [(400, "drifted"), (401, "API key"), (403, "permission"), (302, "base_url")]
-)
+@pytest.mark.parametrize(("status", "hint"), [(400, "drifted"), (403, "permission"), (302, "base_url")])
 def test_a_refusal_is_permanent_and_says_how_to_mend_it(bench: Bench, status: int, hint: str) -> None:
     failing(bench, (status, an_error("Invalid API Key provided: sk_test_*****nary")))
     with pytest.raises(PermanentError) as caught:
         bench.purchases.fetch(SUB)
     assert caught.value.code == str(status)
     assert hint in caught.value.hint
+
+
+def test_a_refused_key_is_retryable_so_that_no_purchase_dies_of_it(bench: Bench) -> None:
+    failing(bench, (401, an_error("Invalid API Key provided: sk_test_*****nary")))
+    with pytest.raises(RetryableError, match="set a new one") as caught:
+        bench.purchases.fetch(SUB)
+    assert "nary" not in str(caught.value)
 
 
 @pytest.mark.parametrize("status", [409, 408, 500, 502, 503])

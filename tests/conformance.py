@@ -1,0 +1,203 @@
+"""One suite that every connector runs (tests/connectors/test_conformance.py): what a vendor's case has to bring.
+
+A new vendor adds its cases to SENDERS, SELLERS or LICENSORS, as its connect() offers webhooks, purchases, licensing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from werkzeug.routing import Map, Rule
+from werkzeug.wrappers import Request, Response
+
+import connectors.stripe
+import connectors.zentitle
+from connectors.emulation import Clock, Emulator, reply, serving
+from connectors.zentitle.emulator import ZentitleEmulator
+from hub.domain import Ref
+from hub.ports import Connector, Deps
+from tests.factories import a_signature, an_event
+
+FIXTURES = Path(__file__).parent / "connectors"
+CANARY = "canary"
+NOW = 1_790_000_000.0
+Headers = dict[str, str]
+
+
+# what connect() gets
+
+
+class FreeLimiter:
+    """Lets everything pass."""
+
+    def acquire(self) -> None: ...
+
+    def hold(self, seconds: float) -> None: ...
+
+
+@dataclass
+class OneToken:
+    """Keeps a token as long as the test runs."""
+
+    token: str | None = None
+
+    def get(self) -> str | None:
+        return self.token
+
+    def put(self, token: str, lifetime_s: float) -> None:  # noqa: ARG002
+        self.token = token
+
+    def drop(self) -> None:
+        self.token = None
+
+
+def deps() -> Deps:
+    return Deps(limiter=FreeLimiter(), tokens=OneToken(), connect_timeout_s=2, read_timeout_s=2)
+
+
+def connect(module: ModuleType, settings: Mapping[str, Any], name: str = "vendor-eu") -> Connector:
+    """What the vendor's folder offers for these settings."""
+    connector: Connector = module.connect(name, module.Settings(**settings), deps())
+    return connector
+
+
+# vendors that send
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sender:
+    """How a vendor signs, and what its events look like. `sign` is written here, not taken from the connector."""
+
+    module: ModuleType
+    settings: Callable[[list[str]], dict[str, Any]]  # webhook secrets -> settings
+    sign: Callable[[bytes, str, float], Headers]
+    signature_header: str
+    tolerance_s: float | None
+    fixtures: Path
+    events: Mapping[str, str]  # the vendor's types -> ours
+    an_event: Callable[[str, str], bytes]  # id, type -> body
+    type_of: Callable[[dict[str, Any]], str] = field(default=lambda body: str(body["type"]))
+
+
+def _stripe_settings(secrets: list[str]) -> dict[str, Any]:
+    return {"kind": "stripe", "webhook_secrets": secrets, "livemode": True}
+
+
+STRIPE_SENDER = Sender(
+    module=connectors.stripe,
+    settings=_stripe_settings,
+    sign=lambda body, secret, at: {"stripe-signature": a_signature(body, secret, at)},
+    signature_header="stripe-signature",
+    tolerance_s=300,
+    fixtures=FIXTURES / "stripe" / "fixtures",
+    events=connectors.stripe.EVENTS,
+    an_event=an_event,
+)
+SENDERS = {"stripe": STRIPE_SENDER}
+
+
+# vendors that are asked
+
+
+class Answering(Emulator):
+    """Answers every path with one status and a body in nobody's words."""
+
+    routes = Map([Rule("/<path:path>", endpoint="any", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])])
+
+    def __init__(self, status: int) -> None:
+        super().__init__(Clock())
+        self.status = status
+
+    def any(self, request: Request, path: str) -> Response:  # noqa: ARG002
+        return reply({"error": {"message": "said no"}, "details": "said no"}, self.status)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seller:
+    """A vendor whose purchases are read."""
+
+    module: ModuleType
+    settings: Callable[[str], dict[str, Any]]  # base URL -> settings, with CANARY in each secret
+    subject: Ref
+
+
+def _stripe_with_key(url: str) -> dict[str, Any]:
+    return {
+        "kind": "stripe",
+        "base_url": url,
+        "api_key": f"sk_test_{CANARY}",
+        "webhook_secrets": [f"whsec_{CANARY}"],
+    }
+
+
+SELLERS = {
+    "stripe": Seller(
+        module=connectors.stripe,
+        settings=_stripe_with_key,
+        subject=Ref(source="vendor-eu", kind="subscription", id="sub_1"),
+    )
+}
+
+
+class Refusing(ZentitleEmulator):
+    """The emulator, until `status` is set: then that is the answer to all but the token request."""
+
+    def __init__(self) -> None:
+        super().__init__(client_secret=CANARY)
+        self.status: int | None = None
+
+    def answer(self, request: Request) -> Response:
+        if self.status is None or request.path.startswith("/realms/"):
+            return super().answer(request)
+        return reply({"details": "said no"}, self.status)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Licensor:
+    """A vendor that licenses: an emulator that can be told to refuse, and its settings."""
+
+    module: ModuleType
+    emulator: Callable[[], Any]
+    settings: Callable[[str], dict[str, Any]]
+    skus: tuple[str, str]  # two offerings of one product
+
+
+def _zentitle_settings(url: str) -> dict[str, Any]:
+    return {
+        "kind": "zentitle",
+        "base_url": url,
+        "token_url": f"{url}/realms/sandbox/protocol/openid-connect/token",
+        "tenant_id": "t_sandbox",
+        "client_id": "hub",
+        "client_secret": CANARY,
+        "rsa_modulus": "x",
+    }
+
+
+LICENSORS = {
+    "zentitle": Licensor(
+        module=connectors.zentitle, emulator=Refusing, settings=_zentitle_settings, skus=("PRO-100", "TEAM-YEAR")
+    )
+}
+CONNECTIONS = {  # every connector, with settings that have a canary in each secret
+    "stripe": (connectors.stripe, _stripe_with_key),
+    "zentitle": (connectors.zentitle, _zentitle_settings),
+}
+
+
+@contextmanager
+def served(vendor: Any) -> Iterator[str]:
+    """The vendor's address."""
+    with serving(vendor) as url:
+        yield url
+
+
+def events_in(folder: Path) -> dict[str, dict[str, Any]]:
+    """Every fixture of a vendor, by file name."""
+    return {path.name: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}

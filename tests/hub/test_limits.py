@@ -1,0 +1,176 @@
+"""Rates, holds and tokens that all processes share through the record, on both databases."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import select, update
+
+from hub import limits
+from hub.errors import Hold
+from hub.limits import RecordLimiter, RecordTokens
+from hub.store import Store
+from hub.store.schema import db_now, rate, token
+
+SECRET = b"a secret of the tests, long enough for all"
+
+
+@pytest.fixture(autouse=True)
+def _not_stopping() -> Iterator[None]:
+    yield
+    limits.stopping.clear()
+
+
+def hold_left(store: Store, connection: str = "stripe") -> float:
+    with store.read() as conn:
+        return float(
+            conn.execute(select(rate.c.hold_until - db_now()).where(rate.c.connection == connection)).scalar_one()
+        )
+
+
+# rate
+
+
+def test_I11_all_holders_of_one_connection_share_its_rate(store: Store) -> None:
+    """Four processes' limiters at 50 a second: a full bucket (two seconds' worth) and what time adds, no more."""
+    handles = [RecordLimiter(store, "stripe", 50) for _ in range(4)]
+    began, sent = time.monotonic(), 0
+    end = began + 1.5
+    lock = threading.Lock()
+
+    def send(limiter: RecordLimiter) -> None:
+        nonlocal sent
+        while time.monotonic() < end:
+            limiter.acquire()
+            with lock:
+                sent += 1
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(send, handles * 2))
+    took = time.monotonic() - began
+    assert 50 <= sent <= 50 * (took + 2) + len(handles)
+
+
+def test_I11_two_connections_do_not_share_a_rate(store: Store) -> None:
+    busy, other = RecordLimiter(store, "stripe", 1), RecordLimiter(store, "zentitle", 1)
+    busy.acquire()
+    busy.acquire()
+    began = time.monotonic()
+    other.acquire()
+    assert time.monotonic() - began < 0.9
+
+
+def test_an_empty_bucket_is_waited_for(store: Store) -> None:
+    limiter = RecordLimiter(store, "stripe", 4)
+    began = time.monotonic()
+    for _ in range(10):  # 8 stand in the bucket
+        limiter.acquire()
+    assert time.monotonic() - began >= 0.25
+
+
+# holds
+
+
+def test_I11_a_retry_after_holds_every_process(store: Store) -> None:
+    one, other = RecordLimiter(store, "stripe", 100), RecordLimiter(store, "stripe", 100)
+    other.acquire()
+    one.hold(30)
+    for limiter in (one, other):
+        with pytest.raises(Hold) as caught:
+            limiter.acquire()
+        assert caught.value.retry_after == pytest.approx(30, abs=2)
+
+
+def test_I11_a_short_hold_is_waited_for(store: Store) -> None:
+    limiter = RecordLimiter(store, "stripe", 100)
+    limiter.hold(0.3)
+    began = time.monotonic()
+    limiter.acquire()
+    assert time.monotonic() - began >= 0.25
+
+
+def test_I11_a_shorter_hold_does_not_end_a_longer_one(store: Store) -> None:
+    limiter = RecordLimiter(store, "stripe", 100)
+    limiter.hold(60)
+    limiter.hold(1)
+    assert hold_left(store) > 50
+    limiter.hold(120)
+    assert hold_left(store) > 110
+
+
+def test_a_hold_is_of_its_connection_alone(store: Store) -> None:
+    RecordLimiter(store, "stripe", 100).hold(60)
+    RecordLimiter(store, "zentitle", 100).acquire()
+
+
+def test_I10_a_process_that_stops_waits_for_no_token(store: Store) -> None:
+    limiter = RecordLimiter(store, "stripe", 1)
+    limiter.acquire()
+    limiter.acquire()
+    limits.stopping.set()
+    began = time.monotonic()
+    with pytest.raises(Hold, match="stopping"):
+        list(map(lambda _: limiter.acquire(), range(5)))  # noqa: C417
+    assert time.monotonic() - began < 0.5
+
+
+# tokens
+
+
+def test_a_token_is_there_for_every_process(store: Store) -> None:
+    RecordTokens(store, "zentitle", SECRET).put("canary-token", 300)
+    assert RecordTokens(store, "zentitle", SECRET).get() == "canary-token"
+
+
+def test_S26_a_token_does_not_stand_readable_in_the_record(store: Store) -> None:
+    RecordTokens(store, "zentitle", SECRET).put("canary-token", 300)
+    with store.read() as conn:
+        assert "canary" not in conn.execute(select(token.c.secret)).scalar_one()
+
+
+def test_a_token_that_another_secret_encrypted_is_none(store: Store) -> None:
+    RecordTokens(store, "zentitle", SECRET).put("canary-token", 300)
+    assert RecordTokens(store, "zentitle", b"another").get() is None
+
+
+def test_I12_a_token_is_of_its_connection_alone(store: Store) -> None:
+    RecordTokens(store, "zentitle", SECRET).put("canary-token", 300)
+    assert RecordTokens(store, "stripe", SECRET).get() is None
+
+
+@pytest.mark.parametrize("lifetime_s", [0, -5])
+def test_a_token_without_a_life_is_none(store: Store, lifetime_s: float) -> None:
+    RecordTokens(store, "zentitle", SECRET).put("canary-token", lifetime_s)
+    assert RecordTokens(store, "zentitle", SECRET).get() is None
+
+
+def test_a_token_is_good_for_its_life_less_a_margin(store: Store) -> None:
+    RecordTokens(store, "zentitle", SECRET).put("canary-token", 300)
+    with store.read() as conn:
+        left = conn.execute(select(token.c.expires - db_now())).scalar_one()
+    assert left == pytest.approx(240, abs=2)
+
+
+def test_a_token_that_ran_out_is_none(store: Store) -> None:
+    RecordTokens(store, "zentitle", SECRET).put("canary-token", 300)
+    store.write(lambda conn: conn.execute(update(token).values(expires=db_now() - 1)))
+    assert RecordTokens(store, "zentitle", SECRET).get() is None
+
+
+def test_a_dropped_token_is_gone_for_all(store: Store) -> None:
+    tokens = RecordTokens(store, "zentitle", SECRET)
+    tokens.put("canary-token", 300)
+    tokens.drop()
+    assert tokens.get() is None
+    assert RecordTokens(store, "zentitle", SECRET).get() is None
+
+
+def test_a_new_token_takes_the_old_one_s_place(store: Store) -> None:
+    tokens = RecordTokens(store, "zentitle", SECRET)
+    tokens.put("first", 300)
+    tokens.put("second", 300)
+    assert RecordTokens(store, "zentitle", SECRET).get() == "second"
