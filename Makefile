@@ -6,7 +6,7 @@ export XDG_RUNTIME_DIR ?= /tmp
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 JOBS   ?= 2
 
-.PHONY: help run test check setup setup-run fix lint types chaos-full lock clean
+.PHONY: help run test check setup setup-run fix lint types bench chaos-full lock clean
 
 help:  ## This list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -31,6 +31,9 @@ lint: setup
 
 types: setup
 	@$(BIN)/mypy
+
+bench: setup  ## Measure speed and memory beside baselines of the same run (docs/bench.md).
+	@$(BIN)/python -m bench
 
 chaos-full: setup  ## The storm at full size, on SQLite: 10,000 events, 200 kills (prints its seed).
 	@$(BIN)/python -m tests.chaos.storm --events 10000 --kills 200
