@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
@@ -21,6 +21,7 @@ HEADER = "stripe-signature"
 TOLERANCE_PAST_S = 300
 TOLERANCE_FUTURE_S = 60
 _LONGEST_HEADER = 4_096
+_PIECE = 2_047
 
 # docs.stripe.com/api/events/types; what each tells: commerce reference §1.6 (read 2026-09, stripe 16.1.0).
 EVENTS = {
@@ -172,14 +173,26 @@ def verify(body: bytes, header: str | None, keys: Sequence[bytes], now: float) -
     """
     sent_at, signatures = _parsed(header)
     signed = sent_at.encode() + b"." + body
+    pieces = [signed[at : at + _PIECE] for at in range(0, len(signed), _PIECE)]
     proven = False
     for key in keys:
-        expected = hmac.digest(key, signed, "sha256").hex()
+        expected = _signature(key, pieces)
         for signature in signatures:
             proven |= hmac.compare_digest(expected, signature)
     if not proven:
         raise VerificationError("wrong signature")
     _check_time(int(sent_at), now)
+
+
+def _signature(key: bytes, pieces: Iterable[bytes]) -> str:
+    """HMAC-SHA256 in hex. `hmac.digest`, and an update of 2,048 bytes or more, give the GIL away (CPython 3.11).
+
+    To get it back among 16 busy threads takes longer than the digest itself.
+    """
+    made = hmac.new(key, digestmod="sha256")
+    for piece in pieces:
+        made.update(piece)
+    return made.hexdigest()
 
 
 def _check_time(sent_at: int, now: float) -> None:

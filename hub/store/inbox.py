@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
 
 from sqlalchemy import Connection
 
@@ -30,41 +30,47 @@ class NewReceipt:
 
 
 _COLUMNS = "connection, external_id, type, subject, received_at, occurred_at, outcome, reason, headers, body"
-_MARK = """
-INSERT INTO subject (ref, connection, kind, state, cause, reason, next_look, priority, marks, created_at, changed_at)
-VALUES (?, ?, ?, 'due', 'event', 'an event came in', ?, 0, 1, ?, ?)
+_MARK_COLUMNS = "ref, connection, kind, state, cause, reason, next_look, priority, marks, created_at, changed_at"
+_MARK_INTO = f"INSERT INTO subject ({_MARK_COLUMNS})"
+_MARK_AGAIN = """
 ON CONFLICT (ref) DO UPDATE SET state = 'due', cause = 'event', reason = excluded.reason, marks = subject.marks + 1,
   priority = 0, changed_at = excluded.changed_at,
   next_look = CASE WHEN subject.state = 'due' AND subject.cause = 'event' AND subject.next_look < excluded.next_look
               THEN subject.next_look ELSE excluded.next_look END
 """
+_NOW = "((julianday('now') - 2440587.5) * 86400.0)"
+_ROW = "(?,?,?,?,?,?,?,?,?,?)"
+_MARK_ROW = f"(?, ?, ?, 'due', 'event', 'an event came in', {_NOW} + ?, 0, 1, {_NOW}, {_NOW})"
 _COUNT = "UPDATE receipt SET duplicates = duplicates + 1 WHERE connection = ? AND external_id = ?"
-_SQLITE_INSERT = f"INSERT INTO receipt ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING"
-_POSTGRES_INSERT = f"""
-INSERT INTO receipt ({_COLUMNS})
-SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::float8[], %s::float8[],
-                     %s::text[], %s::text[], %s::text[], %s::bytea[])
-ON CONFLICT DO NOTHING RETURNING connection, external_id
+_NEWEST = "SELECT connection, external_id FROM receipt WHERE id > ?"
+# One statement, and so one round trip and one commit: what is new is kept and its subjects are marked due.
+_POSTGRES = f"""
+WITH fresh AS (
+  INSERT INTO receipt ({_COLUMNS})
+  SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::float8[], %s::float8[],
+                       %s::text[], %s::text[], %s::text[], %b::bytea[])
+  ON CONFLICT DO NOTHING RETURNING connection, external_id, subject, outcome
+), due AS (
+  SELECT DISTINCT subject, connection FROM fresh WHERE outcome = 'accepted' AND subject IS NOT NULL
+), clock AS (
+  SELECT extract(epoch from clock_timestamp())::float8 AS now
+), marked AS (
+  {_MARK_INTO}
+  SELECT subject, connection, split_part(subject, '/', 2), 'due', 'event', 'an event came in', now + %s, 0, 1, now, now
+  FROM due, clock ORDER BY subject
+  {_MARK_AGAIN}
+)
+SELECT connection, external_id FROM fresh
 """
-_NOW = {
-    "sqlite": "(julianday('now') - 2440587.5) * 86400.0",
-    "postgresql": "extract(epoch from clock_timestamp())::float8",
-}
 
 
 def insert(conn: Connection, rows: Sequence[NewReceipt], settle_s: float) -> list[bool]:
     """For each row whether it is new. Repeatable: what is there already is only counted."""
-    dialect = conn.dialect.name
-    cursor = conn.connection.cursor()
-    try:
-        new = _insert_sqlite(cursor, rows) if dialect == "sqlite" else _insert_postgres(cursor, rows)
-        place = "?" if dialect == "sqlite" else "%s"
-        _mark(cursor, dialect, place, [row for row, is_new in zip(rows, new, strict=True) if is_new], settle_s)
-        seen = [(row.connection, row.external_id) for row, is_new in zip(rows, new, strict=True) if not is_new]
-        if seen:
-            cursor.executemany(_COUNT.replace("?", place), sorted(seen))
-    finally:
-        cursor.close()
+    sqlite = conn.dialect.name == "sqlite"
+    new = (_insert_sqlite if sqlite else _insert_postgres)(conn, rows, settle_s)
+    seen = [(row.connection, row.external_id) for row, is_new in zip(rows, new, strict=True) if not is_new]
+    if seen:
+        conn.exec_driver_sql(_COUNT if sqlite else _COUNT.replace("?", "%s"), sorted(seen))
     return new
 
 
@@ -83,13 +89,34 @@ def _values(row: NewReceipt) -> tuple[object, ...]:
     )
 
 
-def _insert_sqlite(cursor: Any, rows: Sequence[NewReceipt]) -> list[bool]:  # noqa: ANN401  (a DBAPI cursor)
-    return [cursor.execute(_SQLITE_INSERT, _values(row)).rowcount == 1 for row in rows]
+def _insert_sqlite(conn: Connection, rows: Sequence[NewReceipt], settle_s: float) -> list[bool]:
+    """All rows in one statement: each statement gives the GIL away, and getting it back is what takes long."""
+    sql = f"INSERT INTO receipt ({_COLUMNS}) VALUES {_many(_ROW, len(rows))} ON CONFLICT DO NOTHING"
+    newest = conn.exec_driver_sql("SELECT coalesce(max(id), 0) FROM receipt").scalar_one()
+    done = conn.exec_driver_sql(sql, tuple(value for row in rows for value in _values(row)))
+    new = [True] * len(rows) if done.rowcount == len(rows) else _which(rows, _after(conn, newest))
+    _mark_sqlite(conn, [row for row, is_new in zip(rows, new, strict=True) if is_new], settle_s)
+    return new
 
 
-def _insert_postgres(cursor: Any, rows: Sequence[NewReceipt]) -> list[bool]:  # noqa: ANN401
+def _after(conn: Connection, newest: int) -> set[tuple[str, str]]:
+    """What has been put in since; nobody else writes meanwhile."""
+    return {(row[0], row[1]) for row in conn.exec_driver_sql(_NEWEST, (newest,))}
+
+
+def _mark_sqlite(conn: Connection, rows: Sequence[NewReceipt], settle_s: float) -> None:
+    marks = {row.subject: row for row in rows if row.subject and row.outcome == "accepted"}
+    if marks:
+        values = tuple(value for ref, row in marks.items() for value in (ref, row.connection, row.kind, settle_s))
+        conn.exec_driver_sql(f"{_MARK_INTO} VALUES {_many(_MARK_ROW, len(marks))} {_MARK_AGAIN}", values)
+
+
+def _insert_postgres(conn: Connection, rows: Sequence[NewReceipt], settle_s: float) -> list[bool]:
     columns = [list(column) for column in zip(*map(_values, sorted(rows, key=_key)), strict=True)]
-    fresh = set(cursor.execute(_POSTGRES_INSERT, columns).fetchall())
+    return _which(rows, {(row[0], row[1]) for row in conn.exec_driver_sql(_POSTGRES, (*columns, settle_s))})
+
+
+def _which(rows: Sequence[NewReceipt], fresh: set[tuple[str, str]]) -> list[bool]:
     new = []
     for row in rows:
         new.append(_key(row) in fresh)
@@ -97,14 +124,10 @@ def _insert_postgres(cursor: Any, rows: Sequence[NewReceipt]) -> list[bool]:  # 
     return new
 
 
+@lru_cache(maxsize=512)
+def _many(row: str, count: int) -> str:
+    return ", ".join([row] * count)
+
+
 def _key(row: NewReceipt) -> tuple[str, str]:
     return row.connection, row.external_id
-
-
-def _mark(cursor: Any, dialect: str, place: str, rows: Sequence[NewReceipt], settle_s: float) -> None:  # noqa: ANN401
-    marks = {row.subject: row for row in rows if row.subject and row.outcome == "accepted"}
-    if not marks:
-        return
-    (now,) = cursor.execute(f"SELECT {_NOW[dialect]}").fetchone()
-    values = [(ref, row.connection, row.kind, now + settle_s, now, now) for ref, row in sorted(marks.items())]
-    cursor.executemany(_MARK.replace("?", place), values)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ class Store:
         self._pid = 0
         self._engine: Engine | None = None
         self._writer: Writer | None = None
+        self._starting = threading.Lock()
 
     @property
     def engine(self) -> Engine:
@@ -83,8 +85,10 @@ class Store:
     def _the_writer(self) -> Writer:
         self._after_fork()
         if self._writer is None:
-            lock = Path(f"{self.url.database}.lock") if self.sqlite else None
-            self._writer = Writer(self.engine, lock, self._settle_s)
+            with self._starting:  # else each of many first callers would start one
+                if self._writer is None:
+                    lock = Path(f"{self.url.database}.lock") if self.sqlite else None
+                    self._writer = Writer(self.engine, lock, self._settle_s)
         return self._writer
 
     def _after_fork(self) -> None:
@@ -92,7 +96,8 @@ class Store:
             return
         if self._engine is not None:
             self._engine.dispose(close=False)  # the connections are the parent's
-        self._pid, self._engine, self._writer = os.getpid(), None, None
+        self._engine, self._writer, self._starting = None, None, threading.Lock()
+        self._pid = os.getpid()
 
 
 def wait_until_up(store: Store, seconds: float) -> None:

@@ -13,7 +13,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
@@ -28,7 +28,7 @@ from hub.store.inbox import NewReceipt
 
 T = TypeVar("T")
 BATCH = 256
-DRIVER_ERRORS = (DBAPIError, sqlite3.Error, psycopg.Error)  # the inbox insert goes past SQLAlchemy
+DRIVER_ERRORS = (DBAPIError, sqlite3.Error, psycopg.Error)  # a unit may go past SQLAlchemy
 YIELD_S = 0.001
 
 
@@ -64,6 +64,7 @@ class Writer:
         self._engine, self._settle_s = engine, settle_s
         self._lock_file = lock_file
         self._lock_fd: int | None = None
+        self._conn: Connection | None = None
         self._queue: SimpleQueue[Job[object] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="record-writer", daemon=True)
         self._thread.start()
@@ -83,9 +84,10 @@ class Writer:
             batch, ended = self._collect(first)
             self._commit(batch)
             if ended:
-                return
+                break
             if self._lock_file is not None:
                 time.sleep(YIELD_S)
+        self._hang_up()
 
     def _collect(self, first: Job[object]) -> tuple[list[Job[object]], bool]:
         batch = [first]
@@ -101,43 +103,91 @@ class Writer:
 
     def _commit(self, batch: list[Job[object]]) -> None:
         try:
-            with self._alone(), self._engine.connect() as conn:
-                self._begin(conn)
-                self._work(conn, batch)
-                conn.commit()
+            with self._alone():
+                self._work_and_commit(batch)
         except BaseException as error:  # noqa: BLE001  (told to each waiter, none is left hanging)
+            self._hang_up()
             for job in batch:
                 job.error = unavailable(error)
         for job in batch:
             job.finish()
 
+    def _work_and_commit(self, batch: list[Job[object]]) -> None:
+        """On a server's connection that has gone away meanwhile: once more on a new one. A unit may run twice."""
+        if self._lock_file is None and any(job.unit for job in batch):
+            with self._engine.connect() as conn:
+                self._work(conn, batch)
+            return
+        had_one = self._conn is not None
+        try:
+            self._work(self._connection(), batch)
+        except DBAPIError as error:
+            if self._lock_file is not None or not had_one or not _passing(error):
+                raise
+            self._hang_up()
+            self._work(self._connection(), batch)
+
+    def _connection(self) -> Connection:
+        """Kept: opening, asking whether it lives, and giving it back cost more than a batch's own work."""
+        if self._conn is None:
+            conn = self._engine.connect()
+            # On PostgreSQL a batch is one statement, which needs no BEGIN and COMMIT of its own.
+            self._conn = conn if self._lock_file else conn.execution_options(isolation_level="AUTOCOMMIT")
+        return self._conn
+
+    def _hang_up(self) -> None:
+        """The next batch gets a new connection."""
+        conn, self._conn = self._conn, None
+        if conn is not None:
+            with suppress(DBAPIError):
+                conn.invalidate()
+            conn.close()
+
+    def _work(self, conn: Connection, batch: list[Job[object]]) -> None:
+        with conn.begin():
+            self._begin(conn)
+            receipts = [job for job in batch if job.receipt is not None]
+            if receipts:
+                self._insert(conn, receipts)
+            for job in batch:
+                if job.unit is not None:
+                    _attempt(conn, job, job.unit)
+
     def _begin(self, conn: Connection) -> None:
-        conn.begin()
         if self._lock_file is not None:
             conn.exec_driver_sql("BEGIN IMMEDIATE")
 
-    def _work(self, conn: Connection, batch: list[Job[object]]) -> None:
-        receipts = [job for job in batch if job.receipt is not None]
-        if receipts:
-            self._insert(conn, receipts)
-        for job in batch:
-            if job.unit is not None:
-                _attempt(conn, job, job.unit)
-
     def _insert(self, conn: Connection, jobs: list[Job[object]]) -> None:
-        """All in one go; one bad row fails alone."""
+        """All in one go; where that fails, each alone, so that one bad row fails alone."""
         try:
-            with conn.begin_nested():
-                self._insert_all(conn, jobs)
-        except DRIVER_ERRORS:
+            self._insert_all(conn, jobs)
+        except DBAPIError as error:
+            if _passing(error):
+                raise
+            self._start_over(conn)
             for job in jobs:
-                _attempt(conn, job, lambda c, j=job: self._insert_all(c, [j]))  # type: ignore[misc]
+                self._insert_alone(conn, job)
 
     def _insert_all(self, conn: Connection, jobs: list[Job[object]]) -> object:
         rows = [job.receipt for job in jobs if job.receipt is not None]
         for job, new in zip(jobs, inbox.insert(conn, rows, self._settle_s), strict=True):
             job.value = new
         return jobs[0].value
+
+    def _insert_alone(self, conn: Connection, job: Job[object]) -> None:
+        if self._lock_file is not None:
+            _attempt(conn, job, lambda c: self._insert_all(c, [job]))
+            return
+        try:
+            self._insert_all(conn, [job])
+        except DBAPIError as error:
+            job.error = unavailable(error)
+
+    def _start_over(self, conn: Connection) -> None:
+        """Undoes what a failed batch has done. On PostgreSQL a statement that fails has done nothing."""
+        if self._lock_file is not None:
+            conn.exec_driver_sql("ROLLBACK")
+            self._begin(conn)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
