@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import structlog
 from sqlalchemy import select
@@ -19,16 +19,59 @@ from hub.failpoint import failpoint
 from hub.ports import Connector, Webhooks
 from hub.store import NewReceipt, Store, records
 from hub.store.schema import receipt
+from hub.store.writer import Job
 
 log = structlog.get_logger()
 KEPT_HEADERS = ("content-type", "user-agent")
+ALARMING = ("quarantined", "dead")
+COMMIT_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """One inbound request that was verified and read; each of its vendor events is on its way into the record."""
+
+    store: Store
+    webhooks: Webhooks
+    rows: Sequence[tuple[NewReceipt, Job[bool]]]
+
+    @property
+    def ended(self) -> bool:
+        """Whether each has been committed, or has failed to be."""
+        return all(job.ended for _, job in self.rows)
+
+    @property
+    def plain(self) -> bool:
+        """Whether `outcomes` asks and writes nothing more."""
+        return all(job.ended and job.value and row.outcome not in ALARMING for row, job in self.rows)
+
+    def outcomes(self, timeout_s: float = COMMIT_S) -> list[str]:
+        """Of each event, once committed: accepted, ignored, quarantined, dead, conflict or duplicate.
+
+        Unavailable: not recorded, or not in time; try again.
+        """
+        found = [_outcome_of(self.store, self.webhooks, row, new=job.wait(timeout_s)) for row, job in self.rows]
+        failpoint("receipt.after_commit")
+        return found
 
 
 def accept(store: Store, connector: Connector, body: bytes, headers: Mapping[str, str], now: float) -> list[str]:
-    """The outcome of each vendor event in `body`: accepted, ignored, quarantined, dead, conflict or duplicate.
+    """The outcome of each vendor event in `body`. Committed when this returns. As `begin` and `Begun.outcomes`."""
+    return begin(store, connector, body, headers, now).outcomes()
 
-    Committed when this returns. VerificationError: not the vendor's; Unavailable: not recorded, try again.
-    Repeatable. `headers` has lower-case names; `now` is machine time in epoch seconds.
+
+def begin(
+    store: Store,
+    connector: Connector,
+    body: bytes,
+    headers: Mapping[str, str],
+    now: float,
+    told: Callable[[], object] | None = None,
+) -> Begun:
+    """Verifies and reads `body`, and begins to record it; `told` is called whenever something of it has ended.
+
+    VerificationError: not the vendor's. Repeatable. `headers` has lower-case names; `now` is machine time in
+    epoch seconds. Waits for nothing.
     """
     webhooks = connector.webhooks
     if webhooks is None:
@@ -36,9 +79,8 @@ def accept(store: Store, connector: Connector, body: bytes, headers: Mapping[str
     webhooks.verify(body, headers, now)
     kept = json.dumps({name: headers[name] for name in KEPT_HEADERS if name in headers})
     failpoint("receipt.before_commit")
-    outcomes = [_record(store, webhooks, row) for row in _rows(connector, webhooks, body, headers, kept, now)]
-    failpoint("receipt.after_commit")
-    return outcomes
+    rows = _rows(connector, webhooks, body, headers, kept, now)
+    return Begun(store, webhooks, [(row, store.begin_record(row, told)) for row in rows])
 
 
 def _rows(
@@ -96,8 +138,8 @@ def _unreadable(connector: Connector, body: bytes, kept: str, now: float, why: s
     )
 
 
-def _record(store: Store, webhooks: Webhooks, row: NewReceipt) -> str:
-    if store.record(row):
+def _outcome_of(store: Store, webhooks: Webhooks, row: NewReceipt, *, new: bool) -> str:
+    if new:
         _alarm(store, row)
         return row.outcome
     if row.type != "unreadable" and (first := _conflicting(store, webhooks, row)):
@@ -107,7 +149,7 @@ def _record(store: Store, webhooks: Webhooks, row: NewReceipt) -> str:
 
 def _alarm(store: Store, row: NewReceipt) -> None:
     """What is authentic but not for us, or not readable, is shown to a person, once a kind and connection."""
-    if row.outcome in {"quarantined", "dead"}:
+    if row.outcome in ALARMING:
         key, text = f"{row.outcome}:{row.connection}", f"{row.connection} sent {row.external_id}: {row.reason}"
         store.write(lambda conn: records.raise_review(conn, key, f"receipt {row.outcome}", None, text))
 

@@ -9,6 +9,7 @@ import hmac
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -185,14 +186,20 @@ def verify(body: bytes, header: str | None, keys: Sequence[bytes], now: float) -
 
 
 def _signature(key: bytes, pieces: Iterable[bytes]) -> str:
-    """HMAC-SHA256 in hex. `hmac.digest`, and an update of 2,048 bytes or more, give the GIL away (CPython 3.11).
+    """HMAC-SHA256 in hex.
 
-    To get it back among 16 busy threads takes longer than the digest itself.
+    `hmac.digest`, and an update of 2,048 bytes or more, give the GIL away (CPython 3.11), and to get it back in a
+    busy process takes longer than the digest itself.
     """
-    made = hmac.new(key, digestmod="sha256")
+    made = _keyed(key).copy()
     for piece in pieces:
         made.update(piece)
     return made.hexdigest()
+
+
+@lru_cache(maxsize=64)
+def _keyed(key: bytes) -> hmac.HMAC:
+    return hmac.new(key, digestmod="sha256")
 
 
 def _check_time(sent_at: int, now: float) -> None:

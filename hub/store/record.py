@@ -70,8 +70,11 @@ class Store:
 
     def record(self, receipt: NewReceipt, *, timeout_s: float = 3) -> bool:
         """Commits a receipt and its subject's mark; False where it was there before. Repeatable."""
-        job: Job[bool] = Job(None, receipt)
-        return self._the_writer().submit(job).wait(timeout_s)
+        return self.begin_record(receipt).wait(timeout_s)
+
+    def begin_record(self, receipt: NewReceipt, told: Callable[[], object] | None = None) -> Job[bool]:
+        """As `record`, begun: the job to wait on. `told` is called when it has ended (see Job)."""
+        return self._the_writer().submit(Job(None, receipt, told))
 
     def close(self) -> None:
         """Finishes queued writes and closes connections."""

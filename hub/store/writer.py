@@ -33,12 +33,20 @@ YIELD_S = 0.001
 
 
 class Job(Generic[T]):
-    """A unit waiting for its commit. A bare lock is the cheapest thing to wait on."""
+    """A unit waiting for its commit. A bare lock is the cheapest thing to wait on.
 
-    __slots__ = ("_done", "error", "receipt", "unit", "value")
+    `told` is called from the writing thread once a batch with this job is over, once for all jobs that share it.
+    """
 
-    def __init__(self, unit: Callable[[Connection], T] | None, receipt: NewReceipt | None = None) -> None:
-        self.unit, self.receipt = unit, receipt
+    __slots__ = ("_done", "error", "receipt", "told", "unit", "value")
+
+    def __init__(
+        self,
+        unit: Callable[[Connection], T] | None,
+        receipt: NewReceipt | None = None,
+        told: Callable[[], object] | None = None,
+    ) -> None:
+        self.unit, self.receipt, self.told = unit, receipt, told
         self.value: T | None = None
         self.error: BaseException | None = None
         self._done = threading.Lock()
@@ -51,6 +59,11 @@ class Job(Generic[T]):
         if self.error is not None:
             raise self.error
         return self.value  # type: ignore[return-value]  # set before the lock is released
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is a value or an error."""
+        return not self._done.locked()
 
     def finish(self) -> None:
         """Lets the waiter go on."""
@@ -111,6 +124,8 @@ class Writer:
                 job.error = unavailable(error)
         for job in batch:
             job.finish()
+        for told in {job.told for job in batch if job.told is not None}:
+            told()
 
     def _work_and_commit(self, batch: list[Job[object]]) -> None:
         """On a server's connection that has gone away meanwhile: once more on a new one. A unit may run twice."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
-from flask import Flask, Response, jsonify, request
+from flask import Flask, Request, Response, jsonify, request
 from sqlalchemy import Connection
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing import MapAdapter
 
 from hub import log, metrics, runtime, settings, wiring
 from hub.errors import Unavailable
@@ -18,9 +22,30 @@ from hub.web.problem import problem
 from hub.wiring import Hub
 
 
+class App(Flask):
+    """Flask without what this application has no use for: routes by host, and routes that are coroutines."""
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """Routes depend on path and method alone, so the Host header need not be read for them."""
+        if request is None:
+            return None
+        return self.url_map.bind(
+            "localhost",
+            request.root_path,
+            url_scheme=request.scheme,
+            path_info=request.path,
+            default_method=request.method,
+            query_args=request.query_string.decode("latin-1"),
+        )
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """As it is: asking each time whether it is a coroutine takes as long as routing."""
+        return func
+
+
 def create_app(hub: Hub) -> Flask:
     """The application on `hub`."""
-    app = Flask(__name__)
+    app = App(__name__)
     app.config["MAX_CONTENT_LENGTH"] = 1024 * 1024  # forms; the receiver counts for itself
     app.register_blueprint(receiver.blueprint(hub))
     _probes(app, hub)
@@ -39,7 +64,16 @@ def from_environment() -> Gateway:
     runtime.die_with_parent()
     hub = wiring.build(settings.load())
     wiring.start(hub)
-    return Gateway(create_app(hub), partial(receiver.limit_of, hub), hub.settings.hub.threads)
+    gateway = Gateway(create_app(hub), partial(receiver.limit_of, hub), hub.settings.hub.threads)
+    _collect_rarely()
+    return gateway
+
+
+def _collect_rarely() -> None:
+    """What is there now stays, so it need not be searched for garbage: a full search stops every request for 50 ms."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)
 
 
 def _probes(app: Flask, hub: Hub) -> None:

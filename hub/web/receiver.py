@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import structlog
@@ -12,8 +12,9 @@ from flask import Blueprint, Response, request
 
 from hub.errors import Unavailable, VerificationError
 from hub.failpoint import failpoint
-from hub.inbox import accept
+from hub.inbox import COMMIT_S, Begun, begin
 from hub.metrics import RECEIVED, REJECTED
+from hub.web.later import LATER, Later
 from hub.web.problem import problem
 
 if TYPE_CHECKING:
@@ -62,13 +63,18 @@ def blueprint(hub: Hub) -> Blueprint:
     @door.post("/webhooks/<connection>")
     def receive(connection: str) -> Response:
         connector = doors.get(connection)
-        try:
-            return _receive(hub, connector or _any(doors), known=connector is not None)
-        except _Refusal as refusal:
-            REJECTED.labels(connection if connector else "unknown", refusal.reason).inc()
+        name = connection if connector else "unknown"
+
+        def refused(refusal: _Refusal) -> Response:
+            REJECTED.labels(name, refusal.reason).inc()
             if refusal.status in {401, 404} and budget.spent(request.remote_addr or "", time.time()):
                 return problem(429, "too many requests that could not be verified", {"Retry-After": "1"})
             return problem(refusal.status, refusal.detail, refusal.headers)
+
+        try:
+            return _receive(hub, connector or _any(doors), refused, known=connector is not None)
+        except _Refusal as refusal:
+            return refused(refusal)
 
     return door
 
@@ -84,7 +90,9 @@ def _any(doors: Mapping[str, Connector]) -> Connector | None:
     return next(iter(doors.values()), None)
 
 
-def _receive(hub: Hub, connector: Connector | None, *, known: bool) -> Response:
+def _receive(
+    hub: Hub, connector: Connector | None, refused: Callable[[_Refusal], Response], *, known: bool
+) -> Response:
     environ = request.environ
     if environ.get("HTTP_CONTENT_ENCODING", "identity").lower() not in {"", "identity"}:
         raise _Refusal(415, "encoding", "send the body as it is, without Content-Encoding")
@@ -95,23 +103,46 @@ def _receive(hub: Hub, connector: Connector | None, *, known: bool) -> Response:
     if not known:
         _verify_for_nothing(connector, body, headers, now)
         raise _Refusal(404, "unknown connection", "no connection of this name takes webhooks")
+    later: Later | None = environ.get(LATER)
     try:
-        outcomes = accept(hub.store, connector, body, headers, now)
+        begun = begin(hub.store, connector, body, headers, now, later.told if later else None)
     except VerificationError as error:
         log.info("receipt.refused", source=connector.name, because=error.reason)
         raise _Refusal(401, error.reason, "the request is not proven to come from the vendor") from error
-    except Unavailable as error:
-        raise _Refusal(
-            503, "record", "not recorded, send it again", {"Retry-After": f"{error.retry_after:.0f}"}
-        ) from error
     except Exception as error:
-        log.exception("receipt.failed", source=connector.name)
-        raise _Refusal(503, "bug", "not recorded, send it again", {"Retry-After": "30"}) from error
+        raise _bug(connector, error) from error
+    if later is None:
+        return _answer(hub, connector, begun)
+
+    def answer() -> Response:
+        try:
+            return _answer(hub, connector, begun, timeout_s=0)
+        except _Refusal as refusal:
+            return refused(refusal)
+
+    later.wait_for(begun, answer)
+    return Response()  # the gateway sends what `answer` gives
+
+
+def _answer(hub: Hub, connector: Connector, begun: Begun, timeout_s: float = COMMIT_S) -> Response:
+    """The answer once all is committed; _Refusal 503 where it is not."""
+    try:
+        outcomes = begun.outcomes(timeout_s)
+    except Unavailable as error:
+        wait = {"Retry-After": f"{error.retry_after:.0f}"}
+        raise _Refusal(503, "record", "not recorded, send it again", wait) from error
+    except Exception as error:
+        raise _bug(connector, error) from error
     for outcome in outcomes:
         RECEIVED.labels(connector.name, outcome).inc()
     failpoint("receipt.before_ring")
     hub.bell.ring_soon()
     return Response(b"ok\n", 200, content_type="text/plain")
+
+
+def _bug(connector: Connector, error: Exception) -> _Refusal:
+    log.error("receipt.failed", source=connector.name, exc_info=error)
+    return _Refusal(503, "bug", "not recorded, send it again", {"Retry-After": "30"})
 
 
 def _headers(environ: WSGIEnvironment) -> dict[str, str]:
