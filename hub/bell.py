@@ -17,6 +17,7 @@ log = structlog.get_logger()
 RINGS_FOR_S = 5
 RETRY_REDIS_S = 1.0
 GATHER_S = 0.02
+MOST_WAITING = 8
 
 
 class Bell:
@@ -100,4 +101,7 @@ class Bell:
 
     def _ring(self, kind: str) -> None:
         if self.redis().set(f"bell:{kind}", "1", nx=True, ex=RINGS_FOR_S):
-            self.queue(kind).enqueue("hub.jobs.drain", kind, result_ttl=0, failure_ttl=60, job_timeout=600)
+            queue = self.queue(kind)
+            if queue.count >= MOST_WAITING:
+                return  # a worker that becomes free finds one of those; each drain answers the bell many times
+            queue.enqueue("hub.jobs.drain", kind, result_ttl=0, failure_ttl=60, job_timeout=600)

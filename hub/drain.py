@@ -22,14 +22,17 @@ from hub.errors import HubError, Unavailable
 from hub.failpoint import failpoint
 from hub.leases import LeaseBook
 from hub.lifecycle import CRASHES, after_look, crashed_too_often
-from hub.reconcile import Shop, reconcile
+from hub.reconcile import Shop, briefs, reconcile
 from hub.store import subjects
+from hub.store.records import Brief
 from hub.store.subjects import Ended, Lease, Leased
 
 log = structlog.get_logger()
 BATCH = 64
 LINGER_S = 1.5  # what is due so soon is waited for: a settle is over before a new job would be here
+REFILL = 16  # fewer are not worth a transaction and four questions
 FLUSH_S = 0.005
+GLANCE_S = 0.05  # so often a worker whose looks are slow sees whether something else is due
 SOLO_S = 10.0
 
 
@@ -42,19 +45,17 @@ def drain(shop: Shop, bell: Bell, threads: int, *, stop: Callable[[], bool] = li
     bell.answer()
     done = _run_suspects(shop, stop)
     with LeaseBook(shop.store, shop.timing.lease) as book, ThreadPoolExecutor(threads, "look") as pool:
-        worker = _Worker(shop, book, pool)
-        while not stop():
-            bell.answer()
-            leased = worker.lease()
-            if len(leased) == BATCH:
-                bell.ring()
-            if leased:
-                done += worker.work(leased)
-            elif not _linger(shop, end, stop):
+        worker = _Worker(shop, book, pool, bell)
+        while True:
+            over = stop() or time.monotonic() > end
+            taken = 0 if over else worker.refill()
+            done += taken
+            if worker.at_work:
+                worker.reap()
+            elif over or (not taken and not _linger(shop, end, stop)):
                 break
-            if time.monotonic() > end:
-                bell.ring()
-                break
+    if time.monotonic() > end:
+        bell.ring()
     return done
 
 
@@ -69,36 +70,47 @@ def _linger(shop: Shop, end: float, stop: Callable[[], bool]) -> bool:
 
 
 class _Worker:
-    """A batch after the other, under one holder name."""
+    """Up to BATCH looks side by side under one holder name; whenever some have ended, others are begun."""
 
-    def __init__(self, shop: Shop, book: LeaseBook, pool: ThreadPoolExecutor) -> None:
-        self._shop, self._book, self._pool = shop, book, pool
+    def __init__(self, shop: Shop, book: LeaseBook, pool: ThreadPoolExecutor, bell: Bell) -> None:
+        self._shop, self._book, self._pool, self._bell = shop, book, pool, bell
+        self._ended: SimpleQueue[Ended | None] = SimpleQueue()
+        self.at_work = 0
 
-    def lease(self) -> list[Leased]:
+    def refill(self) -> int:
+        """Begins what is due, where there is room for enough of it; how many looks."""
+        room = BATCH - self.at_work
+        if room < REFILL:
+            return 0
+        self._bell.answer()
+        batch = self._lease(room)
+        if len(batch) == room:
+            self._bell.ring()  # there may be more: others may join
+        told = briefs(self._shop, batch) if batch else {}
+        for leased in batch:
+            self._pool.submit(self._look, leased, told.get(leased.ref))
+        self.at_work += len(batch)
+        return len(batch)
+
+    def reap(self) -> None:
+        """Ends what has ended by now, together, so that ends share commits. Waits a moment where nothing has."""
+        ends = _collect(self._ended, self.at_work)
+        self.at_work -= len(ends)
+        self._end([one for one in ends if one is not None])
+
+    def _lease(self, room: int) -> list[Leased]:
         began = time.monotonic()
         holder, ttl = self._book.holder, self._book.ttl_s
-        leased = self._shop.store.write(lambda conn: subjects.lease_due(conn, holder, ttl, BATCH))
+        leased = self._shop.store.write(lambda conn: subjects.lease_due(conn, holder, ttl, room))
         self._book.keep([one.lease for one in leased], began)
         return leased
 
-    def work(self, batch: list[Leased]) -> int:
-        """Looks at all of them side by side; ends come in together, so that they share commits."""
-        ended: SimpleQueue[Ended | None] = SimpleQueue()
-        for leased in batch:
-            self._pool.submit(self._look, leased, ended)
-        left = len(batch)
-        while left:
-            ends = _collect(ended, left)
-            left -= len(ends)
-            self._end([one for one in ends if one is not None])
-        return len(batch)
-
-    def _look(self, leased: Leased, ended: SimpleQueue[Ended | None]) -> None:
+    def _look(self, leased: Leased, brief: Brief | None) -> None:
         end = None
         try:
-            end = look_at(self._shop, self._book, leased)
+            end = look_at(self._shop, self._book, leased, brief)
         finally:
-            ended.put(end)
+            self._ended.put(end)
 
     def _end(self, ended: list[Ended]) -> None:
         failpoint("finish.before")
@@ -107,9 +119,9 @@ class _Worker:
         failpoint("finish.after")
 
 
-def look_at(shop: Shop, book: LeaseBook, leased: Leased) -> Ended | None:
+def look_at(shop: Shop, book: LeaseBook, leased: Leased, brief: Brief | None = None) -> Ended | None:
     """One look, and what the subject's row becomes by it; None where the lease was lost."""
-    result, further = reconcile(shop, book, leased)
+    result, further = reconcile(shop, book, leased, brief)
     if result is None:
         _let_go(shop, book, leased, further)
         return None
@@ -157,15 +169,16 @@ def look_now(shop: Shop, ref: Ref) -> lifecycle.Result | None:
         return result
 
 
-def _collect(ended: SimpleQueue[Ended | None], left: int) -> list[Ended | None]:
+def _collect(ended: SimpleQueue[Ended | None], most: int) -> list[Ended | None]:
     """What has ended by now, waiting a moment for more so that they share a commit."""
-    ends = [ended.get()]
-    until = time.monotonic() + FLUSH_S
-    while len(ends) < left:
+    ends: list[Ended | None] = []
+    until = time.monotonic() + GLANCE_S
+    while len(ends) < most:
         try:
             ends.append(ended.get(timeout=max(0.0, until - time.monotonic())))
         except Empty:
             break
+        until = min(until, time.monotonic() + FLUSH_S)
     return ends
 
 
@@ -180,7 +193,7 @@ def _run_suspects(shop: Shop, stop: Callable[[], bool]) -> int:
     for ref in suspects:
         if stop() or time.monotonic() > end:
             break
-        _in_child(lambda ref=ref: run_solo(shop, ref))  # type: ignore[misc]
+        _in_child(shop, lambda ref=ref: run_solo(shop, ref))  # type: ignore[misc]
         done += 1
     return done
 
@@ -200,7 +213,15 @@ def run_solo(shop: Shop, ref: Ref) -> None:
             end_looks(shop, book, [ended])
 
 
-def _in_child(work: Callable[[], None]) -> None:
+def _drop_inherited(shop: Shop) -> None:
+    """Closes this process's copies of the parent's connections: two readers of one socket would take turns."""
+    for connector in shop.connectors.values():
+        for part in (connector.purchases, connector.licensing):
+            if part is not None:
+                part.close()
+
+
+def _in_child(shop: Shop, work: Callable[[], None]) -> None:
     if threading.active_count() > 1:
         log.warning("look.solo_with_threads", threads=threading.active_count())
     pid = os.fork()
@@ -209,6 +230,7 @@ def _in_child(work: Callable[[], None]) -> None:
         return
     code = 1
     try:
+        _drop_inherited(shop)
         work()
         code = 0
     except HubError as error:

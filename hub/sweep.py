@@ -55,7 +55,8 @@ def full_sweep(shop: Shop, connector: Connector, source: PurchaseSource) -> int:
     for chunk in _chunks(source.purchases()):
         seen += len(chunk)
         with shop.store.read() as conn:
-            differing = [one.ref for one in chunk if differs(shop, connector, one, records.recall(conn, one.ref))]
+            known = records.recall_all(conn, [one.ref for one in chunk])
+        differing = [one.ref for one in chunk if differs(shop, connector, one, known[one.ref])]
         marked += _mark(shop, differing, "differs from the vendor's list")
     shop.store.write(lambda conn: records.set_cursor(conn, f"full:{connector.name}", str(seen)))
     log.info("sweep.full", source=connector.name, purchases=seen, marked=marked)

@@ -2,6 +2,6 @@
 
 from hub.reconcile.customers import CUSTOMERS_LISTED
 from hub.reconcile.look import Shop
-from hub.reconcile.looking import reconcile
+from hub.reconcile.looking import briefs, reconcile
 
-__all__ = ["CUSTOMERS_LISTED", "Shop", "reconcile"]
+__all__ = ["CUSTOMERS_LISTED", "Shop", "briefs", "reconcile"]

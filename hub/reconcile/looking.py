@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from hub import decide as d
 from hub import references
-from hub.domain import License, Offering, Purchase, Standing
+from hub.domain import License, Offering, Purchase, Ref, Standing
 from hub.errors import Hold, LeaseLost, PermanentError, RetryableError, UnknownResult, UnreadableError
 from hub.failpoint import failpoint
 from hub.leases import LeaseBook
@@ -28,7 +28,7 @@ from hub.reconcile.customers import ensure_customer, find_customer, known_custom
 from hub.reconcile.look import Look, Observed, Shop, Window
 from hub.reconcile.wording import license_in_words
 from hub.store import records, schema, subjects
-from hub.store.records import Link, Memory
+from hub.store.records import Brief, Link, Memory
 from hub.store.subjects import Lease, Leased
 
 log = structlog.get_logger()
@@ -36,18 +36,42 @@ BUSY_S = 1.0
 RECEIPT_OVERLAP_S = 5.0
 
 
-def reconcile(shop: Shop, book: LeaseBook, leased: Leased) -> tuple[Result | None, tuple[Lease, ...]]:
-    """Looks at one leased subject: the result (None: the lease was lost) and further leases to free with it."""
+def reconcile(
+    shop: Shop, book: LeaseBook, leased: Leased, brief: Brief | None = None
+) -> tuple[Result | None, tuple[Lease, ...]]:
+    """Looks at one leased subject: the result (None: the lease was lost) and further leases to free with it.
+
+    `brief` is what the record had for it once it was leased; without it the look asks for itself.
+    """
     look = Look(shop, book, leased, Memory())
-    result = _guarded(look)
+    result = _guarded(look, brief)
     further = (look.customer_lease,) if look.customer_lease else ()
     return result, further
 
 
-def _guarded(look: Look) -> Result | None:  # noqa: PLR0911  (a table)
+def briefs(shop: Shop, batch: Sequence[Leased]) -> Mapping[Ref, Brief]:
+    """What the record has for each of them, read together: one at a time it takes as long as all of them.
+
+    Read before any vendor is asked, so a body that is not in it makes its subject due again.
+    """
+    try:
+        with shop.store.read() as conn:
+            return records.brief(conn, {one.ref: _since(shop, one) for one in batch})
+    except Exception:  # one bad row must not stop the others: each look asks for itself, and fails alone
+        log.exception("look.not_briefed", count=len(batch))
+        return {}
+
+
+def _since(shop: Shop, leased: Leased) -> float:
+    connector = shop.connectors.get(leased.ref.source)
+    can_read = connector is not None and connector.purchases is not None and connector.purchases.can_read
+    return float(leased.row["looked_at"] or 0) - RECEIPT_OVERLAP_S if can_read else 0.0
+
+
+def _guarded(look: Look, brief: Brief | None) -> Result | None:  # noqa: PLR0911  (a table)
     """The one place where a look's errors become results."""
     try:
-        return _look(look)
+        return _look(look, brief)
     except LeaseLost as error:
         log.warning("look.lease_lost", subject=str(look.ref), error=str(error))
         return None
@@ -87,15 +111,15 @@ def _clock(look: Look, in_s: float) -> str:
     return clock_time(look.leased.now() + in_s)
 
 
-def _look(look: Look) -> Result:
+def _look(look: Look, brief: Brief | None) -> Result:
     failpoint("look.leased", str(look.ref))
     source = look.connector.purchases
     if source is None:
         return Parked(cause="unsupported", reason=f"{look.ref.source} sells nothing")
-    with look.shop.store.read() as conn:
-        look.memory = records.recall(conn, look.ref)
-        since = (look.leased.row["looked_at"] or 0) - RECEIPT_OVERLAP_S
-        bodies = records.bodies(conn, look.ref, 0 if not source.can_read else since)
+    if brief is None:
+        with look.shop.store.read() as conn:
+            brief = records.brief(conn, {look.ref: _since(look.shop, look.leased)})[look.ref]
+    look.memory, bodies = brief.memory, brief.bodies
     found = _see(look, source, bodies)
     failpoint("look.read", str(look.ref))
     match found:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, Row, delete, func, select, update
 
 from hub.domain import Entitlement, Json, Ref
 from hub.ports import StoredObject
@@ -22,6 +22,7 @@ from hub.store.schema import db_now
 from hub.store.subjects import insert
 
 GUARD_WINDOW_S = 3600
+BODIES = 2000  # of one subject, at most
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,22 +79,47 @@ class Memory:
         return tuple(sorted(line for line, (id_, _) in self.grants.items() if id_ == entitlement))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brief:
+    """What the record has for a look: its memory of the subject, and the receipts that came in lately."""
+
+    memory: Memory
+    bodies: tuple[bytes, ...] = ()
+
+
+def brief(conn: Connection, since: Mapping[Ref, float]) -> dict[Ref, Brief]:
+    """For each subject its memory and the bodies of its accepted receipts since then, in four questions for all.
+
+    Empty where there are too many bodies for one answer: then ask for one subject at a time.
+    """
+    limit = BODIES * 2 if len(since) > 1 else BODIES
+    rows = _receipts_since(conn, since, limit)
+    if len(rows) == limit and len(since) > 1:
+        return {}
+    bodies: dict[str, list[bytes]] = {}
+    for row in rows:
+        bodies.setdefault(row.subject, []).append(bytes(row.body))
+    memories = recall_all(conn, since)
+    return {ref: Brief(memory=memories[ref], bodies=tuple(bodies.get(str(ref), ()))) for ref in since}
+
+
 def recall(conn: Connection, ref: Ref) -> Memory:
     """The record's memory of a subject."""
-    text = str(ref)
-    snapshots = conn.execute(select(t.entitlement).where(t.entitlement.c.subject == text))
-    grants = conn.execute(select(t.grant).where(t.grant.c.subject == text))
-    intents = conn.execute(select(t.intent).where(t.intent.c.subject == text))
-    return Memory(
-        snapshots={
-            row.id: Snapshot(
-                entitlement=entitlement_from(row.body), reasons=row.reasons, catalog_version=row.catalog_version
-            )
-            for row in snapshots
-        },
-        grants={row.line: (row.entitlement, moment(row.paid_until)) for row in grants},
-        intents={(row.kind, row.key): _intent(row) for row in intents},
-    )
+    return recall_all(conn, [ref])[ref]
+
+
+def recall_all(conn: Connection, refs: Iterable[Ref]) -> dict[Ref, Memory]:
+    """The record's memory of each subject."""
+    memories = {str(ref): Memory() for ref in refs}
+    for row in conn.execute(select(t.entitlement).where(t.entitlement.c.subject.in_(memories))):
+        memories[row.subject].snapshots[row.id] = Snapshot(
+            entitlement=entitlement_from(row.body), reasons=row.reasons, catalog_version=row.catalog_version
+        )
+    for row in conn.execute(select(t.grant).where(t.grant.c.subject.in_(memories))):
+        memories[row.subject].grants[row.line] = (row.entitlement, moment(row.paid_until))
+    for row in conn.execute(select(t.intent).where(t.intent.c.subject.in_(memories))):
+        memories[row.subject].intents[row.kind, row.key] = _intent(row)
+    return {ref: memories[str(ref)] for ref in refs}
 
 
 def observe(conn: Connection, ref: Ref, seen: Mapping[str, Json], hash_: str) -> None:
@@ -316,20 +342,21 @@ def _stored(row: Any) -> StoredObject:  # noqa: ANN401  (a row)
     )
 
 
-def bodies(conn: Connection, ref: Ref, since: float) -> list[bytes]:
-    """Raw bodies of a subject's accepted receipts that came in after `since`, the newest 2,000, oldest first."""
-    stmt = (
-        select(t.receipt.c.body)
-        .where(
-            t.receipt.c.subject == str(ref),
-            t.receipt.c.received_at >= since,
-            t.receipt.c.outcome == "accepted",
-            t.receipt.c.body.is_not(None),
-        )
-        .order_by(t.receipt.c.id.desc())
-        .limit(2000)  # what is older was folded into stored objects by earlier looks
+def _receipts_since(conn: Connection, since: Mapping[Ref, float], limit: int) -> Sequence[Row[Any]]:
+    """(subject, body) of accepted receipts, the newest `limit`, oldest first.
+
+    What is older was folded into stored objects by earlier looks.
+    """
+    sqlite = conn.dialect.name == "sqlite"
+    pair = "(?, ?)" if sqlite else "(%s::text, %s::float8)"
+    sql = (
+        f"WITH due (ref, since) AS (VALUES {', '.join([pair] * len(since))}) "
+        "SELECT r.subject, r.body FROM due CROSS JOIN receipt r "
+        "WHERE r.subject = due.ref AND r.received_at >= due.since AND r.outcome = 'accepted' AND r.body IS NOT NULL "
+        f"ORDER BY r.id DESC LIMIT {limit}"
     )
-    return [bytes(body) for body in conn.execute(stmt).scalars()][::-1]
+    values = tuple(value for ref, moment_ in since.items() for value in (str(ref), float(moment_)))
+    return conn.exec_driver_sql(sql, values).all()[::-1]
 
 
 # -- people
