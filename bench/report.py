@@ -131,8 +131,9 @@ class Noise:
         told = self.as_json()
         return (
             f"{told['cores']} cores, shared with the load generator and the vendors · load at the start "
-            f"{told['load_at_start']:.1f} · {told['stolen_s']:.1f} s of CPU taken by the host in {told['seconds']:.0f} s · "
-            f"the same work took up to {told['speed_spread']:.2f} times as long · an fsync takes {told['fsync_ms']:.2f} ms"
+            f"{told['load_at_start']:.1f} · {told['stolen_s']:.1f} s taken by the host in {told['seconds']:.0f} s"
+            f" · the same work took up to {told['speed_spread']:.2f} times as long"
+            f" · an fsync takes {told['fsync_ms']:.2f} ms"
         )
 
 

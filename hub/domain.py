@@ -34,12 +34,16 @@ class Ref:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """A fact that a vendor reported, normalized. `type` is `noun.past_participle`."""
+    """A fact that a vendor reported, normalized. `type` is `noun.past_participle`.
+
+    `data` is what consumers get beside it: no personal fields.
+    """
 
     id: str
     type: str
     subject: Ref
     occurred_at: datetime
+    data: Mapping[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +183,31 @@ class Entitlement:
     frozen: bool = False
     created_at: datetime | None = None
     lines: tuple[str, ...] = ()
+    customer_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeatRow:
+    """A row of the licensing vendor's list of entitlements: its numbers, without status or grace."""
+
+    entitlement_id: str
+    group_id: str
+    customer_id: str
+    order_ref: str
+    offering: str
+    seats: int
+    seats_used: int
+    overdraft: int | None
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What a licensing webhook says of one entitlement; `fields` is named as Entitlement's, only what it carries."""
+
+    entitlement_id: str
+    seats_used: int | None = None
+    fields: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -143,7 +143,7 @@ def _tell(story: Story, folder: Path, port: int, ended: threading.Event, *, once
         out.print("[dim]You are logged in there without a password: this console is open, on this machine only.")
         out.print(f"[dim]Logs: {folder / 'hub.log'}[/]\n")
         story.play()
-    except Exception as error:  # told, and the hub stays up to be looked at
+    except Exception as error:  # noqa: BLE001  # told, and the hub stays up to be looked at
         story.failed = True
         out.print(f"[red bold]The story broke off:[/] {type(error).__name__}: {error}")
     if once:

@@ -113,7 +113,12 @@ class Story:
     # -- what becomes of it
 
     def _expect(
-        self, subscription: str, *, expires_after: datetime | None = None, other_than: str | None = None, **wanted: Any
+        self,
+        subscription: str,
+        *,
+        expires_after: datetime | None = None,
+        other_than: str | None = None,
+        **wanted: object,
     ) -> None:
         def so() -> bool:
             grant = self._grant(subscription)
@@ -190,4 +195,4 @@ class Story:
 
 
 def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC)
+    return datetime.fromisoformat(text).astimezone(UTC)
