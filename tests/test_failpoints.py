@@ -128,7 +128,7 @@ def _live_leases(world: World) -> list[str]:
         return list(conn.execute(live).scalars())
 
 
-def test_the_list_of_fail_points_is_complete() -> None:
+def test_F04_the_list_of_fail_points_is_complete() -> None:
     sources = [
         path.read_text(encoding="utf-8") for name in ("hub", "connectors") for path in (ROOT / name).rglob("*.py")
     ]
@@ -137,7 +137,7 @@ def test_the_list_of_fail_points_is_complete() -> None:
 
 
 @ON_EITHER
-def test_I3_I4_a_worker_that_dies_at_any_point_of_a_look_leaves_nothing_undone_or_doubled(
+def test_F04_I3_I4_a_worker_that_dies_at_any_point_of_a_look_leaves_nothing_undone_or_doubled(
     world: World, kind: str
 ) -> None:
     ids = arrange(world, kind, len(LOOK))
@@ -147,7 +147,7 @@ def test_I3_I4_a_worker_that_dies_at_any_point_of_a_look_leaves_nothing_undone_o
     check(world)
 
 
-def test_I3_I4_a_worker_that_dies_at_the_end_of_its_looks_leaves_nothing_undone_or_doubled(world: World) -> None:
+def test_F04_I3_I4_a_worker_that_dies_at_the_end_of_its_looks_leaves_nothing_undone_or_doubled(world: World) -> None:
     for name in END:
         for kind in KINDS:
             arrange(world, kind, 1)
@@ -156,7 +156,7 @@ def test_I3_I4_a_worker_that_dies_at_the_end_of_its_looks_leaves_nothing_undone_
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_I1_what_a_dying_receiver_did_not_acknowledge_comes_again_and_counts_once(world: World, kind: str) -> None:
+def test_F04_I1_what_a_dying_receiver_did_not_acknowledge_comes_again_and_counts_once(world: World, kind: str) -> None:
     for name in DOOR:
         _, posts = raised(world, kind, 1)
         assert code_of(forked(world, post(posts), f"{name}=exit")) == 9
@@ -167,7 +167,7 @@ def test_I1_what_a_dying_receiver_did_not_acknowledge_comes_again_and_counts_onc
     assert set(ids) == {one["id"] for one in world.get("/v1/events", limit=100)["data"]}
 
 
-def test_I1_a_receiver_that_fails_before_its_answer_never_says_2xx(world: World) -> None:
+def test_F04_I1_a_receiver_that_fails_before_its_answer_never_says_2xx(world: World) -> None:
     for name in DOOR:
         _, posts = raised(world, "create", 1)
         arm(f"{name}=raise*")
@@ -178,7 +178,7 @@ def test_I1_a_receiver_that_fails_before_its_answer_never_says_2xx(world: World)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_I4_a_bug_at_any_point_of_a_look_is_shown_and_doubles_nothing(world: World, kind: str) -> None:
+def test_F04_I4_a_bug_at_any_point_of_a_look_is_shown_and_doubles_nothing(world: World, kind: str) -> None:
     met = set()
     for name, id_ in zip(LOOK, arrange(world, kind, len(LOOK)), strict=True):
         arm(f"{name}=raise", id_)
@@ -191,7 +191,7 @@ def test_I4_a_bug_at_any_point_of_a_look_is_shown_and_doubles_nothing(world: Wor
     check(world)
 
 
-def test_I4_a_bug_at_the_end_of_looks_doubles_nothing(world: World) -> None:
+def test_F04_I4_a_bug_at_the_end_of_looks_doubles_nothing(world: World) -> None:
     for name in END:
         for kind in KINDS:
             arrange(world, kind, 1)
@@ -203,7 +203,7 @@ def test_I4_a_bug_at_the_end_of_looks_doubles_nothing(world: World) -> None:
 
 
 @ON_EITHER
-def test_I6_a_look_that_was_stopped_for_two_leases_writes_and_calls_nothing_after(
+def test_F04_I6_a_look_that_was_stopped_for_two_leases_writes_and_calls_nothing_after(
     world: World, tmp_path: Path, kind: str
 ) -> None:
     points = [name for name in LOOK if name not in NOT_MET[kind]]
@@ -212,7 +212,7 @@ def test_I6_a_look_that_was_stopped_for_two_leases_writes_and_calls_nothing_afte
 
 
 @pytest.mark.parametrize("name", END)
-def test_I6_looks_whose_end_was_stopped_for_two_leases_write_and_call_nothing_after(
+def test_F04_I6_looks_whose_end_was_stopped_for_two_leases_write_and_call_nothing_after(
     world: World, tmp_path: Path, name: str
 ) -> None:
     for kind in KINDS:

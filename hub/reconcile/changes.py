@@ -41,7 +41,7 @@ def make_so(look: Look, purchase: Purchase, held: Held, plan: d.Plan) -> str | R
     _flag(look, plan)
     _note(look)
     if back:
-        return HeldBack(reason=held_reason(back), facts=look.facts)
+        return HeldBack(reason=held_reason(back, by_id), facts=look.facts)
     if not look.told:
         return "nothing to change: the license is what the purchase says"
     return "; ".join(look.told)

@@ -75,7 +75,7 @@ def _act_json(action: Change) -> Json:
     return {"action": type(action).__name__, "entitlement": action.entitlement_id, **seats}
 
 
-def held_reason(back: Sequence[Change]) -> str:
+def held_reason(back: Sequence[Change], held: Mapping[str, Entitlement]) -> str:
     """Why the subject is held, as a sentence."""
-    words = ", ".join(in_words(action) for action in back)
+    words = ", ".join(in_words(action, held[action.entitlement_id]) for action in back)
     return f"waits for approval ({words}): more switches-off this hour than the guard lets pass; `hub approve`"

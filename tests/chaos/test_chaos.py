@@ -1,6 +1,6 @@
 """The storm at the size of a test run, and what it does not hold.
 
-F02 killed receivers, F03 killed workers, F05 Redis killed, flushed, absent, F12 poison, F13 rolling restarts,
+F01 none, F02 killed receivers, F03 killed workers, F05 Redis killed, flushed, absent, F12 poison, F13 rolling restarts,
 F14 frozen jobs. Each run prints its seed; HUB_CHAOS_SEED repeats it.
 """
 
@@ -16,11 +16,32 @@ import requests
 from sqlalchemy import func, select
 
 from hub.runtime import wait_for_port
-from hub.store.schema import receipt
+from hub.store.schema import change, intent, receipt, subject
 from tests.chaos.storm import seed_of_this_run, storm
 from tests.world import Town, a_town
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(280)]
+
+
+def test_F01_a_clean_run_ends_right_without_one_error_and_without_a_doubt(tmp_path: Path, database_url: str) -> None:
+    with a_town(tmp_path, database_url) as town:
+        town.vendors.stripe_admin("delivery", duplicate=0.15, reorder=0.3, seed=1)
+        roll = random.Random(seed_of_this_run())
+        while len(town.vendors.event_ids) < 300:
+            town.vendors.buy("PRO-100", roll.randint(1, 9))
+            for _ in range(4):
+                town.vendors.act(roll)
+            town.vendors.note_events()
+        assert town.vendors.stripe_admin("drain", timeout_s=60).get("refused", 0) == 0
+        town.settle(60)
+        assert town.vendors.wrong() == []
+        with town.store.read() as conn:
+            assert conn.execute(select(intent.c.key).where(intent.c.tries > 1)).all() == []
+            assert (
+                conn.execute(select(subject.c.ref).where((subject.c.tries > 0) | subject.c.trace.is_not(None))).all()
+                == []
+            )
+            assert conn.execute(select(change.c.id).where(change.c.outcome.in_(["unknown", "refused"]))).all() == []
 
 
 def test_F02_F03_F05_F13_F14_a_storm_loses_doubles_and_spoils_nothing(tmp_path: Path, database_url: str) -> None:

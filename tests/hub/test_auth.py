@@ -44,7 +44,7 @@ def small(sqlite_url: str) -> Iterator[tuple[str, Store]]:
     hub.store.close()
 
 
-def test_a_user_logs_in_sees_pages_and_logs_out_for_good(console: tuple[str, Store]) -> None:
+def test_S16_a_user_logs_in_sees_pages_and_logs_out_for_good(console: tuple[str, Store]) -> None:
     browser = Browser(console[0])
     assert browser.get("/receipts", allow_redirects=False).headers["Location"] == "/login?next=/receipts"
     browser.log_in(to="/receipts")
@@ -58,7 +58,7 @@ def test_a_user_logs_in_sees_pages_and_logs_out_for_good(console: tuple[str, Sto
     assert other.get("/receipts", allow_redirects=False).status_code == 302
 
 
-def test_login_gives_a_new_session_and_ends_the_old_one(small: tuple[str, Store]) -> None:
+def test_S16_login_gives_a_new_session_and_ends_the_old_one(small: tuple[str, Store]) -> None:
     browser = Browser(small[0])
     browser.log_in()
     first = browser.http.cookies["hub_session"]
@@ -71,7 +71,7 @@ def test_login_gives_a_new_session_and_ends_the_old_one(small: tuple[str, Store]
     assert stale.get("/", allow_redirects=False).status_code == 302
 
 
-def test_a_session_id_that_an_attacker_fixed_is_worth_nothing(small: tuple[str, Store]) -> None:
+def test_S16_a_session_id_that_an_attacker_fixed_is_worth_nothing(small: tuple[str, Store]) -> None:
     browser = Browser(small[0])
     browser.http.cookies.set("hub_session", "fixed", domain="127.0.0.1", path="/")
     browser.log_in()
@@ -81,7 +81,7 @@ def test_a_session_id_that_an_attacker_fixed_is_worth_nothing(small: tuple[str, 
     assert victim.get("/", allow_redirects=False).status_code == 302
 
 
-def test_the_record_never_holds_cookie_or_password(small: tuple[str, Store]) -> None:
+def test_S16_the_record_never_holds_cookie_or_password(small: tuple[str, Store]) -> None:
     browser = Browser(small[0])
     browser.log_in()
     with small[1].read() as conn:
@@ -92,7 +92,7 @@ def test_the_record_never_holds_cookie_or_password(small: tuple[str, Store]) -> 
 
 
 @pytest.mark.parametrize(("column", "age_s"), [("used_at", 31 * 60), ("created_at", 12 * 3600 + 60)])
-def test_a_session_ends_when_idle_or_old(console: tuple[str, Store], column: str, age_s: int) -> None:
+def test_S16_a_session_ends_when_idle_or_old(console: tuple[str, Store], column: str, age_s: int) -> None:
     browser = Browser(console[0])
     browser.log_in()
     console[1].write(lambda conn: conn.execute(update(schema.session).values({column: time.time() - age_s})))
@@ -116,13 +116,13 @@ def test_disabling_a_user_ends_the_session_at_once(console: tuple[str, Store]) -
     assert browser.log_in().status_code == 401
 
 
-def test_a_wrong_name_and_a_wrong_password_read_the_same(small: tuple[str, Store]) -> None:
+def test_S16_a_wrong_name_and_a_wrong_password_read_the_same(small: tuple[str, Store]) -> None:
     one, other = Browser(small[0]).log_in(password="wrong password!"), Browser(small[0]).log_in(name="bob")
     assert one.status_code == other.status_code == 401
     assert text_of(one) == text_of(other)
 
 
-def test_five_failures_a_minute_then_a_pause(small: tuple[str, Store]) -> None:
+def test_S16_five_failures_a_minute_then_a_pause(small: tuple[str, Store]) -> None:
     browser = Browser(small[0])
     for _ in range(5):
         assert browser.log_in(password="wrong password!").status_code == 401
@@ -144,7 +144,7 @@ def test_failures_forget_after_a_minute_and_stay_bounded() -> None:
     assert failures.wait_s("anybody", "10.0.0.3", 70.0) > 0
 
 
-def test_every_post_route_refuses_a_request_without_its_token(sqlite_url: str) -> None:
+def test_S17_every_post_route_refuses_a_request_without_its_token(sqlite_url: str) -> None:
     hub = a_hub(sqlite_url, console="open")
     upgrade(hub.store)
     routes = [rule.rule for rule in create_app(hub).url_map.iter_rules() if "POST" in (rule.methods or set())]
@@ -160,7 +160,7 @@ def test_every_post_route_refuses_a_request_without_its_token(sqlite_url: str) -
 
 
 @pytest.mark.parametrize("header", ["Origin", "Referer"])
-def test_a_form_from_another_site_is_refused(small: tuple[str, Store], header: str) -> None:
+def test_S17_a_form_from_another_site_is_refused(small: tuple[str, Store], header: str) -> None:
     browser = Browser(small[0])
     browser.log_in()
     token = browser.token("/")
@@ -170,7 +170,7 @@ def test_a_form_from_another_site_is_refused(small: tuple[str, Store], header: s
     assert browser.post("/logout", {"csrf": token}, headers={header: small[0] + "/"}).status_code == 200
 
 
-def test_the_token_of_one_session_opens_no_other(small: tuple[str, Store]) -> None:
+def test_S17_the_token_of_one_session_opens_no_other(small: tuple[str, Store]) -> None:
     ida, eve = Browser(small[0]), Browser(small[0])
     ida.log_in()
     eve.log_in()
@@ -191,17 +191,17 @@ def test_the_token_of_one_session_opens_no_other(small: tuple[str, Store]) -> No
         (None, "/"),
     ],
 )
-def test_next_is_a_local_path(target: str | None, kept: str) -> None:
+def test_S24_next_is_a_local_path(target: str | None, kept: str) -> None:
     assert local_path(target) == kept
 
 
-def test_login_goes_on_only_to_a_local_path(small: tuple[str, Store]) -> None:
+def test_S24_login_goes_on_only_to_a_local_path(small: tuple[str, Store]) -> None:
     answer = Browser(small[0]).log_in(to="//evil.example/x", allow_redirects=False)
     assert answer.headers["Location"] == "/"
 
 
 @pytest.mark.parametrize("path", ["/login", "/", "/nothing", "/static/hub.css"])
-def test_every_answer_carries_the_security_headers(small: tuple[str, Store], path: str) -> None:
+def test_S24_every_answer_carries_the_security_headers(small: tuple[str, Store], path: str) -> None:
     headers = Browser(small[0]).get(path, allow_redirects=False).headers
     policy = headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy

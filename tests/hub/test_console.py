@@ -326,7 +326,7 @@ def test_done_closes_a_task_once(console: tuple[Browser, Store]) -> None:
         assert conn.execute(select(schema.audit.c.action)).scalars().all() == ["review done"]
 
 
-def test_an_action_leads_back_to_a_page_of_ours_only(small: tuple[Browser, Store]) -> None:
+def test_S24_an_action_leads_back_to_a_page_of_ours_only(small: tuple[Browser, Store]) -> None:
     browser = small[0]
     data = {"csrf": browser.token("/subjects"), "id": "1", "next": "//evil.example"}
     answer = browser.post("/actions/review", data, allow_redirects=False)
@@ -396,7 +396,7 @@ class _Markup(HTMLParser):
             self.wrong.append("input without a label")
 
 
-def test_no_page_has_inline_style_or_script_and_times_say_utc(small: tuple[Browser, Store]) -> None:
+def test_S24_no_page_has_inline_style_or_script_and_times_say_utc(small: tuple[Browser, Store]) -> None:
     for path in (*PAGES, "/login"):
         markup = _Markup()
         markup.feed(small[0].get(path).text)
@@ -405,7 +405,7 @@ def test_no_page_has_inline_style_or_script_and_times_say_utc(small: tuple[Brows
         assert all(time["datetime"] and str(time["title"]).endswith("UTC") for time in markup.times), path
 
 
-def test_a_script_in_every_field_stays_text(small: tuple[Browser, Store]) -> None:
+def test_S24_a_script_in_every_field_stays_text(small: tuple[Browser, Store]) -> None:
     browser, store = small
     evil = "<script>alert(1)</script>"
     ref = "stripe/subscription/sub_evil"
