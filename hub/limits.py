@@ -12,7 +12,7 @@ import threading
 import time
 
 from cryptography.fernet import Fernet, InvalidToken
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from hub.errors import Hold
 from hub.store import Store
@@ -22,6 +22,8 @@ from hub.store.subjects import insert
 BURST_S = 2.0  # a full bucket holds two seconds' worth
 PATIENCE_S = 5.0  # a longer hold ends the look; it comes back when the hold is over
 SPARE_S = 60.0  # a token with less life than this is as good as expired
+
+_HOLD_LEFT = select(rate.c.hold_until - db_now()).where(rate.c.connection == bindparam("of"))
 
 stopping = threading.Event()  # set on SIGTERM: nobody waits for tokens any more
 
@@ -56,9 +58,7 @@ class RecordLimiter:
 
     def _heed_hold(self) -> None:
         with self._store.read() as conn:
-            left = conn.execute(
-                select(rate.c.hold_until - db_now()).where(rate.c.connection == self._connection)
-            ).scalar()
+            left = conn.execute(_HOLD_LEFT, {"of": self._connection}).scalar()
         if left and left > PATIENCE_S:
             raise Hold(f"{self._connection} asked to wait {left:.0f} s", retry_after=float(left))
         if left and left > 0:

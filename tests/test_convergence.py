@@ -86,7 +86,7 @@ def a_world(folder: Path, database: str = "", **values: Any) -> Iterator[World]:
 
 
 @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
-@given(seed=st.integers(0, 2**32), shape=st.sampled_from(["current", "legacy"]), crash=st.just(value=False))
+@given(seed=st.integers(0, 2**32), shape=st.sampled_from(["current", "legacy"]), crash=st.booleans())
 def test_I5_I7_any_order_of_delivery_comes_to_the_same_licenses(
     tmp_path_factory: pytest.TempPathFactory, seed: int, shape: str, *, crash: bool
 ) -> None:

@@ -19,6 +19,7 @@ from hub.reconcile.look import Look, Observed, apply, journal, plain_call, revie
 from hub.reconcile.wording import fields_of, in_words, reasons_of, sentence, why_of
 from hub.store import records
 from hub.store.codec import action_json, plain
+from hub.store.records import Snapshot
 
 log = structlog.get_logger()
 
@@ -37,8 +38,8 @@ def make_so(look: Look, purchase: Purchase, held: Held, plan: d.Plan) -> str | R
     now = dict(by_id)
     for action in go:
         now[action.entitlement_id] = _change(look, action, now[action.entitlement_id], wanted_of)
-    _save(look, purchase, wanted_of, now)
     _flag(look, plan)
+    _save(look, purchase, wanted_of, now)
     _note(look)
     if back:
         return HeldBack(reason=held_reason(back, by_id), facts=look.facts)
@@ -93,6 +94,11 @@ def _change(look: Look, action: Change, held: Entitlement, wanted_of: Mapping[st
 
     look.write(unit)
     failpoint("result.committed", str(look.ref))
+    look.memory.snapshots[now.id] = Snapshot(
+        entitlement=_with_lines_of(now, license_),
+        reasons=reasons_of(license_),
+        catalog_version=look.shop.rules.version,
+    )
     words = in_words(action, held)
     look.told.append(words)
     look.written.setdefault(held.id, []).append(sentence(words, action, license_))
@@ -142,23 +148,29 @@ def _save(look: Look, purchase: Purchase, wanted_of: Mapping[str, License], now:
 
 def _is_saved(look: Look, one: Entitlement, license_: License | None, version: str) -> bool:
     saved = look.memory.snapshots.get(one.id)
-    if saved is None or one.id in look.written:
+    if saved is None:
         return False
-    lines = license_.lines if license_ else ()
-    same = replace(saved.entitlement, lines=()) == replace(one, lines=()) and saved.entitlement.lines == lines
-    return same and saved.reasons == reasons_of(license_) and saved.catalog_version == version
+    return (
+        saved.entitlement == _with_lines_of(one, license_)
+        and saved.reasons == reasons_of(license_)
+        and saved.catalog_version == version
+    )
 
 
 def _snapshot(conn: Connection, look: Look, one: Entitlement, license_: License | None) -> None:
     records.save_snapshot(
         conn,
-        replace(one, lines=license_.lines if license_ else ()),
+        _with_lines_of(one, license_),
         subject=look.ref,
         customer_id=look.customer_id,
         reasons=reasons_of(license_),
         version=look.shop.rules.version,
         observation=look.observation,
     )
+
+
+def _with_lines_of(one: Entitlement, license_: License | None) -> Entitlement:
+    return replace(one, lines=license_.lines if license_ else ())
 
 
 def _flag(look: Look, plan: d.Plan) -> None:
@@ -168,7 +180,7 @@ def _flag(look: Look, plan: d.Plan) -> None:
         text = f"{pair.held.seats_used} seats of {pair.held.id} are in use, {pair.wanted.seats} were bought"
         review(look, "seats in use", pair.held.id, text)
     if not over and look.told:
-        look.write(lambda conn: records.close_reviews(conn, look.ref, ["seats in use", "gone", "unknown status"]))
+        look.write_along(lambda conn: records.close_reviews(conn, look.ref, ["seats in use", "gone", "unknown status"]))
 
 
 def _note(look: Look) -> None:

@@ -52,6 +52,7 @@ class Look:
     written: dict[str, list[str]] = field(default_factory=dict)  # entitlement -> what was done, in words
     told: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
+    riding: list[Callable[[Connection], object]] = field(default_factory=list)  # written with the next write
 
     @property
     def ref(self) -> Ref:
@@ -73,9 +74,23 @@ class Look:
 
         def checked(conn: Connection) -> T:
             subjects.check(conn, *self.leases)
+            for rider in riding:
+                rider(conn)
             return unit(conn)
 
-        return self.shop.store.write(checked)
+        riding = tuple(self.riding)
+        value = self.shop.store.write(checked)
+        del self.riding[: len(riding)]
+        return value
+
+    def write_along(self, unit: Callable[[Connection], object]) -> None:
+        """Writes with the next write: what need not be there before it, but before anything is done outside."""
+        self.riding.append(unit)
+
+    def flush(self) -> None:
+        """Writes what is still to be written along."""
+        if self.riding:
+            self.write(lambda _: None)
 
     def call(self, ask: Callable[[], T]) -> T:
         """An outside call, made only while the leases last."""
@@ -108,6 +123,7 @@ def recall(look: Look) -> None:
 
 def apply(look: Look, action: Action) -> Applied:
     """Carries one action out at the licensing vendor, under the leases. Errors as `Licensing.apply`."""
+    look.flush()
     failpoint("call.before", str(look.ref))
     applied = look.call(lambda: look.shop.licensing.apply(action))
     failpoint("call.after", str(look.ref))

@@ -133,8 +133,16 @@ def _look(look: Look, brief: Brief | None) -> Result:
         case Unsupported(because=because, cause=cause):
             return Parked(cause=cause, reason=because)
         case Waiting():
-            return _waiting(look, found, bodies)
-    return _compare(look, found, bodies)
+            return _waiting(look, source, found, bodies)
+    return _ending(look, _compare(look, found, bodies))
+
+
+def _ending(look: Look, result: Result) -> Result:
+    """The result, once all that was to be written along is."""
+    look.flush()
+    if look.observation:
+        _seen_before.add(look.observation)
+    return result
 
 
 def _see(look: Look, source: PurchaseSource, bodies: Sequence[bytes]) -> Seen:
@@ -163,18 +171,18 @@ def _fold(look: Look, source: PurchaseSource, bodies: Sequence[bytes]) -> list[A
     return list(newest.values())
 
 
-def _waiting(look: Look, waiting: Waiting, bodies: Sequence[bytes]) -> Result:
+def _waiting(look: Look, source: PurchaseSource, waiting: Waiting, bodies: Sequence[bytes]) -> Result:
     """What can't be told yet waits for its event; a missing customer only a short while."""
     row, wait_s = look.leased.row, look.shop.timing.customer_wait
     if look.ref.kind == "customer":
-        ids = {look.ref.id}
-        look.write(lambda conn: _wake_waiting(conn, ids))
+        if not source.can_read:  # else nothing waits for it
+            look.write(lambda conn: _wake_waiting(conn, {look.ref.id}))
         return Settled(summary=waiting.because)
     if waiting.proceed is None:
         return Settled(summary=waiting.because)
     waited = look.leased.now() - (row["waiting_since"] or look.leased.now())
     if waited >= wait_s or look.memory.snapshots:
-        return _compare(look, waiting.proceed, bodies)
+        return _ending(look, _compare(look, waiting.proceed, bodies))
     return Later(cause="waiting", reason=waiting.because, delay_s=max(0.05, wait_s - waited), waiting_on=waiting.on)
 
 
@@ -204,11 +212,9 @@ def _compare(look: Look, found: Found, bodies: Sequence[bytes]) -> Result:
 
 
 def _remember(look: Look, found: Found) -> None:
-    look.observation = records.hash_of(found.seen)
-    if look.observation not in _seen_before:
-        hash_ = look.observation
-        look.write(lambda conn: records.observe(conn, look.ref, found.seen, hash_))
-        _seen_before.add(hash_)
+    hash_ = look.observation = records.hash_of(found.seen)
+    if hash_ not in _seen_before:
+        look.write_along(lambda conn: records.observe(conn, look.ref, found.seen, hash_))
     failpoint("look.observed", str(look.ref))
 
 

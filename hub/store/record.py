@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -13,8 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 
 from hub.errors import ConfigurationError, Unavailable
 from hub.store.inbox import NewReceipt
@@ -22,6 +24,7 @@ from hub.store.writer import Job, Writer, unavailable
 
 T = TypeVar("T")
 DEADLOCK_TRIES = 3
+IDLE_S = 1.0  # a connection that was used just now need not be asked whether it lives
 
 
 class Store:
@@ -33,6 +36,7 @@ class Store:
         self._settle_s = settle_s
         self._pid = 0
         self._engine: Engine | None = None
+        self._reader: Engine | None = None
         self._writer: Writer | None = None
         self._starting = threading.Lock()
 
@@ -41,16 +45,30 @@ class Store:
         """This process's engine."""
         self._after_fork()
         if self._engine is None:
-            self._engine = _sqlite_engine(self.url) if self.sqlite else _postgres_engine(self.url)
+            self._engine = _sqlite_engine(self.url) if self.sqlite else _postgres_engine(self.url, size=3)
         return self._engine
+
+    @property
+    def reader(self) -> Engine:
+        """This process's engine to read with. On PostgreSQL its sessions are read-only and without transactions.
+
+        READ COMMITTED would give no one state of the record either, and BEGIN and ROLLBACK are two ways for nothing.
+        """
+        if self.sqlite:
+            return self.engine
+        self._after_fork()
+        if self._reader is None:
+            engine = _postgres_engine(self.url, size=2, options="-c default_transaction_read_only=on")
+            self._reader = engine.execution_options(isolation_level="AUTOCOMMIT")
+        return self._reader
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection to read with; nothing that it does is kept."""
         try:
-            with self.engine.connect() as conn:
+            with self.reader.connect() as conn:
                 if self.sqlite:
-                    conn.exec_driver_sql("BEGIN")  # so that leaving rolls back, as it does on PostgreSQL
+                    conn.exec_driver_sql("BEGIN")  # one state of the record, and leaving rolls back
                 yield conn
         except DBAPIError as error:
             raise unavailable(error) from error
@@ -81,9 +99,10 @@ class Store:
         if self._pid == os.getpid():
             if self._writer:
                 self._writer.close()
-            if self._engine:
-                self._engine.dispose()
-        self._writer = self._engine = None
+            for engine in (self._engine, self._reader):
+                if engine:
+                    engine.dispose()
+        self._writer = self._engine = self._reader = None
 
     def _the_writer(self) -> Writer:
         self._after_fork()
@@ -97,9 +116,10 @@ class Store:
     def _after_fork(self) -> None:
         if self._pid == os.getpid():
             return
-        if self._engine is not None:
-            self._engine.dispose(close=False)  # the connections are the parent's
-        self._engine, self._writer, self._starting = None, None, threading.Lock()
+        for engine in (self._engine, self._reader):
+            if engine is not None:
+                engine.dispose(close=False)  # the connections are the parent's
+        self._engine, self._reader, self._writer, self._starting = None, None, None, threading.Lock()
         self._pid = os.getpid()
 
 
@@ -148,16 +168,24 @@ def _sqlite_engine(url: Any) -> Engine:  # noqa: ANN401  (a SQLAlchemy URL)
     return engine
 
 
-def _postgres_engine(url: Any) -> Engine:  # noqa: ANN401
-    options = "-c statement_timeout=10000 -c lock_timeout=5000 -c idle_in_transaction_session_timeout=15000"
-    return create_engine(
-        url,
-        pool_size=5,
-        max_overflow=0,
-        pool_pre_ping=True,
-        pool_timeout=10,
-        connect_args={"connect_timeout": 3, "options": options},
-    )
+def _postgres_engine(url: Any, *, size: int, options: str = "") -> Engine:  # noqa: ANN401
+    limits = "-c statement_timeout=10000 -c lock_timeout=5000 -c idle_in_transaction_session_timeout=15000"
+    connect_args = {"connect_timeout": 3, "options": f"{limits} {options}"}
+    engine = create_engine(url, pool_size=size, max_overflow=0, pool_timeout=10, connect_args=connect_args)
+
+    @event.listens_for(engine, "checkin")
+    def _note_use(_dbapi: object, record: Any) -> None:  # noqa: ANN401
+        record.info["used"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def _ask_whether_it_lives(dbapi: Any, record: Any, _proxy: object) -> None:  # noqa: ANN401
+        if time.monotonic() - record.info.get("used", math.inf) > IDLE_S:
+            try:
+                engine.dialect.do_ping(dbapi)
+            except psycopg.Error as error:
+                raise DisconnectionError from error  # the pool opens another one
+
+    return engine
 
 
 def _deadlock(error: DBAPIError) -> bool:

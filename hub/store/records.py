@@ -10,16 +10,17 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, select, update
 
 from hub.domain import Entitlement, Json, Ref
 from hub.ports import StoredObject
 from hub.store import schema as t
 from hub.store.codec import entitlement_from, entitlement_json, moment
 from hub.store.schema import db_now
-from hub.store.subjects import insert
+from hub.store.subjects import insert, upsert
 
 GUARD_WINDOW_S = 3600
 BODIES = 2000  # of one subject, at most
@@ -103,6 +104,112 @@ def brief(conn: Connection, since: Mapping[Ref, float]) -> dict[Ref, Brief]:
     return {ref: Brief(memory=memories[ref], bodies=tuple(bodies.get(str(ref), ()))) for ref in since}
 
 
+# Statements of a look, made once: to build one anew costs several times what it takes to run.
+
+
+def _bound(table: Any, *names: str) -> dict[str, Any]:  # noqa: ANN401  (a table)
+    return {name: bindparam(name, type_=table.c[name].type) for name in names}
+
+
+def _of_these(table: Any) -> Any:  # noqa: ANN401  (tables and statements)
+    return select(table).where(table.c.subject.in_(bindparam("subjects", expanding=True)))
+
+
+_SNAPSHOTS_OF, _GRANTS_OF, _INTENTS_OF = (_of_these(table) for table in (t.entitlement, t.grant, t.intent))
+_THIS_INTENT = (t.intent.c.kind == bindparam("of_kind"), t.intent.c.key == bindparam("of_key"))
+_FIND_INTENT = select(t.intent).where(*_THIS_INTENT)
+_CLOSE_INTENT = update(t.intent).where(*_THIS_INTENT).values(open=False, closed_at=db_now())
+_CLOSE_INTENT_WITH = _CLOSE_INTENT.values(ids=bindparam("made", type_=t.intent.c.ids.type))
+_FIND_LINK = select(t.customer_link).where(t.customer_link.c.alias == bindparam("of"))
+_CURSOR = select(t.cursor).where(t.cursor.c.name == bindparam("of"))
+_SNAPSHOT = _bound(
+    t.entitlement,
+    *("group_id", "customer_id", "order_ref", "subject", "offering", "enabled"),
+    *("body", "reasons", "catalog_version", "observation"),
+)
+_BODY_OF = select(t.entitlement.c.body).where(t.entitlement.c.id == bindparam("of"))
+_NEW_SNAPSHOT = t.entitlement.insert().values(id=bindparam("id"), changed_at=db_now(), read_at=db_now(), **_SNAPSHOT)
+_SAME_SNAPSHOT = (
+    update(t.entitlement).where(t.entitlement.c.id == bindparam("of")).values(read_at=db_now(), **_SNAPSHOT)
+)
+_NEXT_SNAPSHOT = _SAME_SNAPSHOT.values(changed_at=db_now(), revision=t.entitlement.c.revision + 1)
+_ADD_CHANGE = (
+    t.change.insert()
+    .values(
+        at=db_now(),
+        **_bound(
+            t.change,
+            *("look", "subject", "entitlement", "action", "outcome", "wanted", "found", "call", "why", "cause"),
+            *("catalog_version", "observation"),
+        ),
+    )
+    .returning(t.change.c.id)
+)
+_END_CHANGE = update(t.change).where(t.change.c.id == bindparam("of")).values(**_bound(t.change, "outcome", "call"))
+_CLOSE_REVIEWS = (
+    update(t.review)
+    .where(
+        t.review.c.subject == bindparam("of"),
+        t.review.c.kind.in_(bindparam("kinds", expanding=True)),
+        t.review.c.open,
+    )
+    .values(open=False, closed_at=db_now())
+)
+_LAST_SWITCH = (
+    select(t.change.c.action)
+    .where(
+        t.change.c.entitlement == bindparam("of"),
+        t.change.c.action.in_(["Disable", "Enable"]),
+        t.change.c.outcome.in_(["done", "unknown"]),
+    )
+    .order_by(t.change.c.id.desc())
+    .limit(1)
+)
+
+
+@cache
+def _observe(dialect: str) -> Any:  # noqa: ANN401  (a dialect's own Insert)
+    values = _bound(t.observation, "subject", "hash", "seen")
+    return upsert(dialect, t.observation).values(seen_at=db_now(), **values).on_conflict_do_nothing()
+
+
+@cache
+def _put_links(dialect: str) -> Any:  # noqa: ANN401  (a dialect's own Insert)
+    return upsert(dialect, t.customer_link).on_conflict_do_nothing()
+
+
+@cache
+def _open_intent(dialect: str) -> Any:  # noqa: ANN401  (a dialect's own Insert)
+    values = _bound(t.intent, "kind", "key", "subject", "fence", "activation_code")
+    stmt = upsert(dialect, t.intent).values(open=True, started_at=db_now(), **values)
+    new = stmt.excluded
+    return stmt.on_conflict_do_update(
+        index_elements=["kind", "key"],
+        set_={
+            "open": True,
+            "started_at": new.started_at,
+            "fence": new.fence,
+            "subject": new.subject,
+            "tries": t.intent.c.tries + 1,
+            "activation_code": func.coalesce(t.intent.c.activation_code, new.activation_code),
+        },
+    ).returning(t.intent)
+
+
+@cache
+def _save_grants(dialect: str) -> Any:  # noqa: ANN401  (a dialect's own Insert)
+    stmt = upsert(dialect, t.grant)
+    new = stmt.excluded
+    return stmt.on_conflict_do_update(
+        index_elements=["subject", "line"],
+        set_={
+            "entitlement": func.coalesce(new.entitlement, t.grant.c.entitlement),
+            "offering": new.offering,
+            "paid_until": func.coalesce(new.paid_until, t.grant.c.paid_until),
+        },
+    )
+
+
 def recall(conn: Connection, ref: Ref) -> Memory:
     """The record's memory of a subject."""
     return recall_all(conn, [ref])[ref]
@@ -111,21 +218,21 @@ def recall(conn: Connection, ref: Ref) -> Memory:
 def recall_all(conn: Connection, refs: Iterable[Ref]) -> dict[Ref, Memory]:
     """The record's memory of each subject."""
     memories = {str(ref): Memory() for ref in refs}
-    for row in conn.execute(select(t.entitlement).where(t.entitlement.c.subject.in_(memories))):
+    of_these = {"subjects": list(memories)}
+    for row in conn.execute(_SNAPSHOTS_OF, of_these):
         memories[row.subject].snapshots[row.id] = Snapshot(
             entitlement=entitlement_from(row.body), reasons=row.reasons, catalog_version=row.catalog_version
         )
-    for row in conn.execute(select(t.grant).where(t.grant.c.subject.in_(memories))):
+    for row in conn.execute(_GRANTS_OF, of_these):
         memories[row.subject].grants[row.line] = (row.entitlement, moment(row.paid_until))
-    for row in conn.execute(select(t.intent).where(t.intent.c.subject.in_(memories))):
+    for row in conn.execute(_INTENTS_OF, of_these):
         memories[row.subject].intents[row.kind, row.key] = _intent(row)
     return {ref: memories[str(ref)] for ref in refs}
 
 
 def observe(conn: Connection, ref: Ref, seen: Mapping[str, Json], hash_: str) -> None:
     """Keeps what a look saw, once per content."""
-    values = {"subject": str(ref), "hash": hash_, "seen": seen, "seen_at": db_now()}
-    conn.execute(insert(conn, t.observation).values(**values).on_conflict_do_nothing())
+    conn.execute(_observe(conn.dialect.name), {"subject": str(ref), "hash": hash_, "seen": seen})
 
 
 def hash_of(seen: Mapping[str, Json]) -> str:
@@ -138,34 +245,20 @@ def hash_of(seen: Mapping[str, Json]) -> str:
 
 def open_intent(conn: Connection, kind: str, key: str, subject: Ref, fence: int, code: str | None) -> Intent:
     """Commits that a create is begun now. A code once given stays."""
-    stmt = insert(conn, t.intent).values(
-        kind=kind, key=key, subject=str(subject), open=True, started_at=db_now(), fence=fence, activation_code=code
-    )
-    stmt = stmt.on_conflict_do_update(
-        index_elements=["kind", "key"],
-        set_={
-            "open": True,
-            "started_at": stmt.excluded.started_at,
-            "fence": fence,
-            "subject": str(subject),
-            "tries": t.intent.c.tries + 1,
-            "activation_code": func.coalesce(t.intent.c.activation_code, code),
-        },
-    )
-    return _intent(conn.execute(stmt.returning(t.intent)).one())
+    values = {"kind": kind, "key": key, "subject": str(subject), "fence": fence, "activation_code": code}
+    return _intent(conn.execute(_open_intent(conn.dialect.name), values).one())
 
 
 def close_intent(conn: Connection, kind: str, key: str, ids: Sequence[str] | None) -> None:
     """The create is done (with its ids), or was not done and is given up (None)."""
-    values: dict[str, Any] = {"open": False, "closed_at": db_now()}
-    if ids is not None:
-        values["ids"] = list(ids)
-    conn.execute(update(t.intent).where(t.intent.c.kind == kind, t.intent.c.key == key).values(**values))
+    stmt = _CLOSE_INTENT if ids is None else _CLOSE_INTENT_WITH
+    given = {} if ids is None else {"made": list(ids)}
+    conn.execute(stmt, {"of_kind": kind, "of_key": key, **given})
 
 
 def find_intent(conn: Connection, kind: str, key: str) -> Intent | None:
     """The intent of this create, whichever subject began it."""
-    row = conn.execute(select(t.intent).where(t.intent.c.kind == kind, t.intent.c.key == key)).first()
+    row = conn.execute(_FIND_INTENT, {"of_kind": kind, "of_key": key}).first()
     return _intent(row) if row else None
 
 
@@ -196,7 +289,7 @@ def find_link(conn: Connection, alias: str | None) -> Link | None:
     """The customer that `alias` names."""
     if not alias:
         return None
-    row = conn.execute(select(t.customer_link).where(t.customer_link.c.alias == alias)).first()
+    row = conn.execute(_FIND_LINK, {"of": alias}).first()
     return Link(account_ref=row.account_ref, zentitle_id=row.zentitle_id) if row else None
 
 
@@ -204,7 +297,7 @@ def put_links(conn: Connection, links: Iterable[tuple[str, str, str]]) -> None:
     """Keeps (alias, account reference, customer id); the first link found stays."""
     rows = [{"alias": alias, "account_ref": ref, "zentitle_id": id_} for alias, ref, id_ in links]
     if rows:
-        conn.execute(insert(conn, t.customer_link).on_conflict_do_nothing(), rows)
+        conn.execute(_put_links(conn.dialect.name), rows)
 
 
 # -- entitlements, grants, changes
@@ -233,15 +326,12 @@ def save_snapshot(
         "reasons": dict(reasons),
         "catalog_version": version,
         "observation": observation,
-        "read_at": db_now(),
     }
-    before = conn.execute(select(t.entitlement.c.body).where(t.entitlement.c.id == one.id)).scalar()
+    before = conn.execute(_BODY_OF, {"of": one.id}).scalar()
     if before is None:
-        conn.execute(t.entitlement.insert().values(id=one.id, changed_at=db_now(), **values))
-        return
-    if before != body:
-        values |= {"changed_at": db_now(), "revision": t.entitlement.c.revision + 1}
-    conn.execute(update(t.entitlement).where(t.entitlement.c.id == one.id).values(**values))
+        conn.execute(_NEW_SNAPSHOT, {"id": one.id, **values})
+    else:
+        conn.execute(_SAME_SNAPSHOT if before == body else _NEXT_SNAPSHOT, {"of": one.id, **values})
 
 
 def save_grants(conn: Connection, subject: Ref, rows: Iterable[tuple[str, str | None, str, datetime | None]]) -> None:
@@ -258,44 +348,22 @@ def save_grants(conn: Connection, subject: Ref, rows: Iterable[tuple[str, str | 
     ]
     if not values:
         return
-    stmt = insert(conn, t.grant)
-    new = stmt.excluded
-    conn.execute(
-        stmt.on_conflict_do_update(
-            index_elements=["subject", "line"],
-            set_={
-                "entitlement": func.coalesce(new.entitlement, t.grant.c.entitlement),
-                "offering": new.offering,
-                "paid_until": func.coalesce(new.paid_until, t.grant.c.paid_until),
-            },
-        ),
-        values,
-    )
+    conn.execute(_save_grants(conn.dialect.name), values)
 
 
 def add_change(conn: Connection, **values: Any) -> int:  # noqa: ANN401  (columns of `change`)
     """Adds a row to the journal; its id."""
-    return int(conn.execute(t.change.insert().values(at=db_now(), **values).returning(t.change.c.id)).scalar_one())
+    return int(conn.execute(_ADD_CHANGE, values).scalar_one())
 
 
 def end_change(conn: Connection, change_id: int, outcome: str, call: Json) -> None:
     """Says how a change that was begun ended."""
-    conn.execute(update(t.change).where(t.change.c.id == change_id).values(outcome=outcome, call=call))
+    conn.execute(_END_CHANGE, {"of": change_id, "outcome": outcome, "call": call})
 
 
 def switched_off_by_us(conn: Connection, entitlement: str) -> bool:
     """Whether the last switch of this entitlement that the hub made, or began, was a disable."""
-    stmt = (
-        select(t.change.c.action)
-        .where(
-            t.change.c.entitlement == entitlement,
-            t.change.c.action.in_(["Disable", "Enable"]),
-            t.change.c.outcome.in_(["done", "unknown"]),
-        )
-        .order_by(t.change.c.id.desc())
-        .limit(1)
-    )
-    return conn.execute(stmt).scalar() == "Disable"
+    return conn.execute(_LAST_SWITCH, {"of": entitlement}).scalar() == "Disable"
 
 
 # -- stored objects (a source without an API key)
@@ -371,8 +439,7 @@ def raise_review(conn: Connection, key: str, kind: str, subject: Ref | None, tex
 
 def close_reviews(conn: Connection, subject: Ref, kinds: Sequence[str]) -> None:
     """What these kinds of task asked for is no longer so."""
-    where = (t.review.c.subject == str(subject), t.review.c.kind.in_(kinds), t.review.c.open)
-    conn.execute(update(t.review).where(*where).values(open=False, closed_at=db_now()))
+    conn.execute(_CLOSE_REVIEWS, {"of": str(subject), "kinds": list(kinds)})
 
 
 def guard_spent(conn: Connection, connection: str) -> tuple[int, int]:
@@ -422,7 +489,7 @@ def audit(
 
 def get_cursor(conn: Connection, name: str) -> tuple[str, float] | None:
     """(value, when it was set) of a named cursor."""
-    row = conn.execute(select(t.cursor).where(t.cursor.c.name == name)).first()
+    row = conn.execute(_CURSOR, {"of": name}).first()
     return (row.value, row.at) if row else None
 
 

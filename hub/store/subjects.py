@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, case, func, literal, or_, select, text, update
+from sqlalchemy import Connection, Row, and_, bindparam, case, func, literal, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -56,18 +56,25 @@ _FINISH = text(
     f"UPDATE subject SET {_SETS}, changed_at = :at WHERE ref = :ref AND EXISTS (SELECT 1 FROM lease WHERE {_HELD})"
 )
 _RELEASE = text(f"UPDATE lease SET holder = NULL WHERE {_HELD}")
-
+_BOTH_HELD = f"(({_HELD}) OR (key = :key_2 AND holder = :holder_2 AND fence = :fence_2))"
+_STILL_OURS = {  # on PostgreSQL the rows stay ours until COMMIT
+    dialect: tuple(text(f"SELECT key FROM lease WHERE {held} ORDER BY key{lock}") for held in (_HELD, _BOTH_HELD))
+    for dialect, lock in (("sqlite", ""), ("postgresql", " FOR UPDATE"))
+}
+_NOW = select(db_now())
 
 _CLOCK = {
     "sqlite": "((julianday('now') - 2440587.5) * 86400.0)",
     "postgresql": "CAST(extract(epoch from clock_timestamp()) AS float8)",
 }
-_TAKE_FREE = {
-    dialect: text(
-        f"INSERT INTO lease (key, holder, fence, expires) VALUES (:key, :holder, 1, {clock} + :ttl) "
-        "ON CONFLICT (key) DO UPDATE SET holder = excluded.holder, fence = lease.fence + 1, "
-        "expires = excluded.expires WHERE lease.holder IS NULL"
-    )
+_PUT_LEASE = (
+    "INSERT INTO lease (key, holder, fence, expires) VALUES (:key, :holder, 1, {clock} + :ttl) "
+    "ON CONFLICT (key) DO UPDATE SET holder = excluded.holder, fence = lease.fence + 1, "
+    "expires = excluded.expires WHERE lease.holder IS NULL"
+)
+_TAKE_FREE = {dialect: text(_PUT_LEASE.format(clock=clock)) for dialect, clock in _CLOCK.items()}
+_TAKE = {
+    dialect: text(_PUT_LEASE.format(clock=clock) + f" OR lease.expires < {clock} RETURNING fence")
     for dialect, clock in _CLOCK.items()
 }
 
@@ -107,12 +114,17 @@ class Ended:
 
 def insert(conn: Connection, table: Any) -> Any:  # noqa: ANN401  (dialects' own Insert classes)
     """An INSERT that knows ON CONFLICT, in this connection's dialect."""
-    return sqlite_insert(table) if conn.dialect.name == "sqlite" else postgres_insert(table)
+    return upsert(conn.dialect.name, table)
+
+
+def upsert(dialect: str, table: Any) -> Any:  # noqa: ANN401  (dialects' own Insert classes)
+    """An INSERT that knows ON CONFLICT."""
+    return sqlite_insert(table) if dialect == "sqlite" else postgres_insert(table)
 
 
 def now(conn: Connection) -> float:
     """The database's clock, epoch seconds."""
-    return float(conn.execute(select(db_now())).scalar_one())
+    return float(conn.execute(_NOW).scalar_one())
 
 
 def subject_key(ref: Ref | str) -> str:
@@ -188,20 +200,13 @@ def wake(conn: Connection, where: Any, *, cause: str, reason: str) -> int:  # no
 
 def take(conn: Connection, key: str, holder: str, ttl_s: float) -> Lease | None:
     """The lease on `key`, or None while somebody else holds it. A dead holder's lease is taken over once ended."""
-    stmt = insert(conn, lease).values(key=key, holder=holder, fence=1, expires=db_now() + ttl_s)
-    row = conn.execute(
-        stmt.on_conflict_do_update(
-            index_elements=["key"],
-            set_={"holder": holder, "fence": lease.c.fence + 1, "expires": stmt.excluded.expires},
-            where=or_(lease.c.holder.is_(None), lease.c.expires < db_now()),
-        ).returning(lease.c.fence)
-    ).first()
+    row = conn.execute(_TAKE[conn.dialect.name], {"key": key, "holder": holder, "ttl": ttl_s}).first()
     return Lease(key, holder, row.fence) if row else None
 
 
 def release(conn: Connection, held: Lease) -> None:
     """Frees the lease, if it is still ours."""
-    conn.execute(update(lease).where(_ours(held)).values(holder=None))
+    conn.execute(_RELEASE, _as_row(held))
 
 
 def renew(conn: Connection, holder: str, keys: Sequence[str], ttl_s: float) -> set[str]:
@@ -210,25 +215,29 @@ def renew(conn: Connection, holder: str, keys: Sequence[str], ttl_s: float) -> s
     return set(conn.execute(stmt.returning(lease.c.key)).scalars())
 
 
-def check(conn: Connection, *held: Lease) -> None:
-    """Raises LeaseLost unless every lease is still ours: first thing in each write of a look."""
-    for one in sorted(held, key=lambda h: h.key):
-        # A no-op write: on PostgreSQL it keeps the row ours until COMMIT.
-        if conn.execute(update(lease).where(_ours(one)).values(holder=one.holder)).rowcount != 1:
-            raise LeaseLost(f"{one.key} was taken over (fence {one.fence} has passed)")
+def check(conn: Connection, one: Lease, other: Lease | None = None) -> None:
+    """Raises LeaseLost unless the leases are still ours: first thing in each write of a look."""
+    alone, both = _STILL_OURS[conn.dialect.name]
+    if other is None:
+        ours = conn.execute(alone, _as_row(one)).scalars().all()
+    else:
+        second = {f"{name}_2": value for name, value in _as_row(other).items()}
+        ours = conn.execute(both, {**_as_row(one), **second}).scalars().all()
+    lost = next((held for held in (one, other) if held and held.key not in ours), None)
+    if lost:
+        raise LeaseLost(f"{lost.key} was taken over (fence {lost.fence} has passed)")
 
 
 def lease_due(conn: Connection, holder: str, ttl_s: float, limit: int) -> list[Leased]:
     """Up to `limit` due subjects, live work first, each under a lease of its own. Suspects are left out."""
-    rows = _due(conn, or_(lease.c.key.is_(None), lease.c.holder.is_(None)), limit)
+    rows = conn.execute(_DUE, {"most": limit}).all()
     if not rows:
         return []
     conn.execute(
         _TAKE_FREE[conn.dialect.name], [{"key": subject_key(row.ref), "holder": holder, "ttl": ttl_s} for row in rows]
     )
     keys = [subject_key(row.ref) for row in rows]
-    taken = select(lease.c.key, lease.c.fence).where(lease.c.holder == holder, lease.c.key.in_(keys))
-    fences = {row.key: row.fence for row in conn.execute(taken)}
+    fences = {row.key: row.fence for row in conn.execute(_TAKEN, {"holder": holder, "keys": keys})}
     return [
         Leased(Ref.parse(row.ref), Lease(key, holder, fences[key]), row._asdict(), row.now)
         for row, key in zip(rows, keys, strict=True)
@@ -238,14 +247,13 @@ def lease_due(conn: Connection, holder: str, ttl_s: float, limit: int) -> list[L
 
 def lease_one(conn: Connection, ref: Ref, holder: str, ttl_s: float) -> Leased | None:
     """This subject under a lease, due or not; None while it is held elsewhere or not known."""
-    row = conn.execute(select(subject, db_now().label("now")).where(subject.c.ref == str(ref))).first()
+    row = conn.execute(_ONE, {"one": str(ref)}).first()
     return _take_subject(conn, row, holder, ttl_s) if row else None
 
 
 def suspects(conn: Connection, limit: int) -> list[Ref]:
     """Due subjects whose last holder died at work."""
-    dead = and_(lease.c.holder.is_not(None), lease.c.expires < db_now())
-    return [Ref.parse(row.ref) for row in _due(conn, dead, limit, lock=False)]
+    return [Ref.parse(row.ref) for row in conn.execute(_SUSPECTS, {"most": limit})]
 
 
 def lease_solo(conn: Connection, ref: Ref, holder: str, ttl_s: float) -> Leased | None:
@@ -286,7 +294,7 @@ def finish(conn: Connection, ended: Sequence[Ended]) -> None:
     rows.sort(key=lambda row: str(row["ref"]))
     conn.execute(_FINISH, rows)
     leases = [held for one in ended for held in (one.leased.lease, *one.also)]
-    conn.execute(_RELEASE, [{"key": held.key, "holder": held.holder, "fence": held.fence} for held in leases])
+    conn.execute(_RELEASE, [_as_row(held) for held in leases])
 
 
 def _ending(one: Ended, at: float) -> dict[str, Any]:
@@ -302,20 +310,27 @@ def _ending(one: Ended, at: float) -> dict[str, Any]:
     }
 
 
-def _ours(held: Lease) -> Any:  # noqa: ANN401
-    return and_(lease.c.key == held.key, lease.c.holder == held.holder, lease.c.fence == held.fence)
+def _as_row(held: Lease) -> dict[str, Any]:
+    return {"key": held.key, "holder": held.holder, "fence": held.fence}
 
 
-def _due(conn: Connection, condition: Any, limit: int, *, lock: bool = True) -> Sequence[Row[Any]]:  # noqa: ANN401
+def _due(free: Any) -> Any:  # noqa: ANN401  (SQL expressions)
     on = lease.c.key == literal("subject:") + subject.c.ref
-    stmt = (
+    return (
         select(subject, db_now().label("now"))
         .select_from(subject.outerjoin(lease, on))
-        .where(subject.c.state == "due", subject.c.next_look <= db_now(), condition)
+        .where(subject.c.state == "due", subject.c.next_look <= db_now(), free)
         .order_by(subject.c.priority, subject.c.next_look)
-        .limit(limit)
+        .limit(bindparam("most"))
     )
-    return conn.execute(stmt.with_for_update(of=subject, skip_locked=True) if lock else stmt).all()
+
+
+_DUE = _due(or_(lease.c.key.is_(None), lease.c.holder.is_(None))).with_for_update(of=subject, skip_locked=True)
+_SUSPECTS = _due(and_(lease.c.holder.is_not(None), lease.c.expires < db_now()))
+_TAKEN = select(lease.c.key, lease.c.fence).where(
+    lease.c.holder == bindparam("holder"), lease.c.key.in_(bindparam("keys", expanding=True))
+)
+_ONE = select(subject, db_now().label("now")).where(subject.c.ref == bindparam("one"))
 
 
 def _take_subject(conn: Connection, row: Row[Any], holder: str, ttl_s: float) -> Leased | None:
