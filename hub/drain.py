@@ -31,6 +31,7 @@ log = structlog.get_logger()
 BATCH = 64
 LINGER_S = 1.5  # what is due so soon is waited for: a settle is over before a new job would be here
 REFILL = 16  # fewer are not worth a transaction and four questions
+AHEAD = 32  # leased beyond what the threads hold, so that none waits for the next lease
 FLUSH_S = 0.005
 GLANCE_S = 0.05  # so often a worker whose looks are slow sees whether something else is due
 SOLO_S = 10.0
@@ -45,7 +46,7 @@ def drain(shop: Shop, bell: Bell, threads: int, *, stop: Callable[[], bool] = li
     bell.answer()
     done = _run_suspects(shop, stop)
     with LeaseBook(shop.store, shop.timing.lease) as book, ThreadPoolExecutor(threads, "look") as pool:
-        worker = _Worker(shop, book, pool, bell)
+        worker = _Worker(shop, book, pool, bell, threads + AHEAD, stop)
         while True:
             over = stop() or time.monotonic() > end
             taken = 0 if over else worker.refill()
@@ -70,16 +71,19 @@ def _linger(shop: Shop, end: float, stop: Callable[[], bool]) -> bool:
 
 
 class _Worker:
-    """Up to BATCH looks side by side under one holder name; whenever some have ended, others are begun."""
+    """Looks side by side under one holder name; whenever some have ended, others are leased, BATCH at most."""
 
-    def __init__(self, shop: Shop, book: LeaseBook, pool: ThreadPoolExecutor, bell: Bell) -> None:
+    def __init__(
+        self, shop: Shop, book: LeaseBook, pool: ThreadPoolExecutor, bell: Bell, most: int, stop: Callable[[], bool]
+    ) -> None:
         self._shop, self._book, self._pool, self._bell = shop, book, pool, bell
+        self._most, self._stop = most, stop
         self._ended: SimpleQueue[Ended | None] = SimpleQueue()
         self.at_work = 0
 
     def refill(self) -> int:
         """Begins what is due, where there is room for enough of it; how many looks."""
-        room = BATCH - self.at_work
+        room = min(BATCH, self._most - self.at_work)
         if room < REFILL:
             return 0
         self._bell.answer()
@@ -108,7 +112,8 @@ class _Worker:
     def _look(self, leased: Leased, brief: Brief | None) -> None:
         end = None
         try:
-            end = look_at(self._shop, self._book, leased, brief)
+            # On a stop what has not begun goes back as it was.
+            end = Ended(leased, leased.row) if self._stop() else look_at(self._shop, self._book, leased, brief)
         finally:
             self._ended.put(end)
 
