@@ -1,23 +1,19 @@
-"""The objects of Stripe's API as the emulator keeps them, how older API versions spell them, and period arithmetic.
+"""The objects of Stripe's API as the emulator keeps them, and period arithmetic.
 
 Pure: no clock, no randomness, no I/O. Objects are plain JSON in the shape of API version 2026-10-28.endive;
-`shaped` gives the spelling of 2020-08-27. Field lists: stripe 16.1.0 (`_subscription.py`, `_invoice.py`,
+`emulator_shapes` spells them as 2020-08-27 did. Field lists: stripe 16.1.0 (`_subscription.py`, `_invoice.py`,
 `_invoice_line_item.py`), read 2026-09-27. Times are Unix seconds, amounts are in minor units.
 """
 
 from __future__ import annotations
 
 import calendar
-from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 Obj: TypeAlias = dict[str, Any]
-Shape: TypeAlias = Literal["current", "legacy"]
 
-API_VERSIONS: dict[Shape, str] = {"current": "2026-10-28.endive", "legacy": "2020-08-27"}
 DAY = 86_400
-EMBEDDED = 10  # lines that an invoice shows by itself
 
 
 # Periods
@@ -129,7 +125,7 @@ def price(id_: str, params: Obj, product_id: str, now: int, *, livemode: bool) -
         "active": params.get("active", "true") == "true",
         "billing_scheme": "per_unit",
         "created": now,
-        "currency": params.get("currency", "usd"),
+        "currency": params.get("currency", "usd").lower(),
         "custom_unit_amount": None,
         "livemode": livemode,
         "lookup_key": params.get("lookup_key"),
@@ -158,6 +154,7 @@ def subscription(id_: str, params: Obj, currency: str, now: int, *, livemode: bo
         "billing_cycle_anchor": now,
         "billing_cycle_anchor_config": None,
         "billing_mode": {"flexible": None, "type": mode},
+        "billing_schedules": [],
         "billing_thresholds": None,
         "cancel_at": None,
         "cancel_at_period_end": False,
@@ -194,6 +191,7 @@ def subscription(id_: str, params: Obj, currency: str, now: int, *, livemode: bo
         "schedule": None,
         "start_date": now,
         "status": "incomplete",
+        "status_details": None,
         "test_clock": None,
         "transfer_data": None,
         "trial_end": None,
@@ -228,6 +226,7 @@ def line(
     amount: int,
     period: tuple[int, int],
     *,
+    quantity: int | None = None,
     invoice_item: str | None = None,
     classic: bool = False,
 ) -> Obj:
@@ -236,7 +235,6 @@ def line(
     A proration's parent is the invoice item on classic billing and the subscription item on flexible billing
     (inferred from the two variants in stripe 16.1.0 `_invoice_line_item.py`).
     """
-    unit = of_item["price"]
     parent: Obj = {
         "invoice_item": invoice_item,
         "proration": invoice_item is not None,
@@ -246,20 +244,42 @@ def line(
     kind = "invoice_item_details" if invoice_item and classic else "subscription_item_details"
     if kind == "subscription_item_details":
         parent["subscription_item"] = of_item["id"]
-    details = {"invoice_item_details": None, "subscription_item_details": None, kind: parent, "type": kind}
+    count = of_item["quantity"] if quantity is None else quantity
+    made = _line(id_, of_item["price"], amount, count, period, (kind, parent))
+    return made | {"discountable": invoice_item is None, "metadata": dict(of_item["metadata"])}
+
+
+def one_off_line(
+    id_: str, of_price: Obj, quantity: int, subscription_id: str | None, invoice_item: str, now: int
+) -> Obj:
+    """An invoice line for something sold once, alone or beside a subscription; it has no period to speak of."""
+    parent: Obj = {
+        "invoice_item": invoice_item,
+        "proration": False,
+        "proration_details": {"credited_items": None},
+        "subscription": subscription_id,
+    }
+    amount = of_price["unit_amount"] * quantity
+    return _line(id_, of_price, amount, quantity, (now, now), ("invoice_item_details", parent))
+
+
+def _line(
+    id_: str, unit: Obj, amount: int, quantity: int | None, period: tuple[int, int], parent: tuple[str, Obj]
+) -> Obj:
+    kind, details = parent
     return {
         "id": id_,
         "object": "line_item",
         "amount": amount,
         "currency": unit["currency"],
-        "description": f"{of_item['quantity']} × {unit['nickname'] or unit['lookup_key'] or unit['id']}",
+        "description": f"{quantity} × {unit['nickname'] or unit['lookup_key'] or unit['id']}",
         "discount_amounts": [],
-        "discountable": invoice_item is None,
+        "discountable": True,
         "discounts": [],
         "invoice": None,
         "livemode": unit["livemode"],
-        "metadata": dict(of_item["metadata"]),
-        "parent": details,
+        "metadata": {},
+        "parent": {"invoice_item_details": None, "subscription_item_details": None, kind: details, "type": kind},
         "period": {"end": period[1], "start": period[0]},
         "pretax_credit_amounts": [],
         "pricing": {
@@ -267,19 +287,23 @@ def line(
             "type": "price_details",
             "unit_amount_decimal": unit["unit_amount_decimal"],
         },
-        "quantity": of_item["quantity"],
-        "quantity_decimal": None if of_item["quantity"] is None else str(of_item["quantity"]),
-        "subscription": of_item["subscription"],
+        "quantity": quantity,
+        "quantity_decimal": None if quantity is None else str(quantity),
+        "subscription": details["subscription"],
         "subtotal": amount,
         "taxes": [],
         "_price": unit,
     }
 
 
-def invoice(id_: str, sub: Obj, lines: list[Obj], reason: str, buyer: Obj, now: int) -> Obj:
-    """A draft invoice of a subscription. A negative sum is nothing to pay (the credit goes to the balance)."""
+def invoice(id_: str, sub: Obj | None, lines: list[Obj], reason: str, buyer: Obj, now: int) -> Obj:
+    """A draft invoice of a subscription, or (None) of a sale of its own.
+
+    A negative sum is nothing to pay (the credit goes to the balance).
+    """
     total = sum(each["amount"] for each in lines)
     due = max(total, 0)
+    sent = sub is not None and sub["collection_method"] == "send_invoice"
     return {
         "id": id_,
         "object": "invoice",
@@ -303,11 +327,11 @@ def invoice(id_: str, sub: Obj, lines: list[Obj], reason: str, buyer: Obj, now: 
         },
         "automatically_finalizes_at": None,
         "billing_reason": reason,
-        "collection_method": sub["collection_method"],
+        "collection_method": "send_invoice" if sent else "charge_automatically",
         "created": now,
-        "currency": sub["currency"],
+        "currency": sub["currency"] if sub else lines[0]["currency"],
         "custom_fields": None,
-        "customer": sub["customer"],
+        "customer": buyer["id"],
         "customer_email": buyer.get("email"),
         "customer_name": buyer.get("name"),
         "default_payment_method": None,
@@ -326,12 +350,13 @@ def invoice(id_: str, sub: Obj, lines: list[Obj], reason: str, buyer: Obj, now: 
         "last_finalization_error": None,
         "latest_revision": None,
         "lines": listed([{**each, "invoice": id_} for each in lines], f"/v1/invoices/{id_}/lines"),
-        "livemode": sub["livemode"],
+        "livemode": (sub or lines[0])["livemode"],
         "metadata": {},
         "next_payment_attempt": None,
         "number": None,
         "on_behalf_of": None,
-        "parent": {
+        "parent": sub
+        and {
             "quote_details": None,
             "subscription_details": {"metadata": dict(sub["metadata"]), "subscription": sub["id"]},
             "type": "subscription_details",
@@ -359,56 +384,77 @@ def invoice(id_: str, sub: Obj, lines: list[Obj], reason: str, buyer: Obj, now: 
         "total_excluding_tax": total,
         "total_taxes": [],
         "webhooks_delivered_at": None,
+        "_charge": None,
+        "_days_until_due": sub["days_until_due"] if sub else None,
+        "_out_of_band": False,
+        "_payment_intent": None,
     }
 
 
 def payment_intent(
-    id_: str, amount: int, currency: str, buyer: str | None, now: int, *, ok: bool, livemode: bool
+    id_: str, amount: int, currency: str, buyer: str | None, metadata: Obj, now: int, *, livemode: bool
 ) -> Obj:
-    """A payment intent after its attempt."""
+    """A payment intent that nobody has tried to pay."""
     return {
         "id": id_,
         "object": "payment_intent",
         "amount": amount,
-        "amount_received": amount if ok else 0,
+        "amount_capturable": 0,
+        "amount_received": 0,
+        "application": None,
+        "canceled_at": None,
+        "cancellation_reason": None,
         "capture_method": "automatic",
         "confirmation_method": "automatic",
         "created": now,
         "currency": currency,
         "customer": buyer,
+        "customer_account": None,
         "description": None,
-        "last_payment_error": None if ok else {"code": "card_declined", "type": "card_error"},
+        "last_payment_error": None,
         "latest_charge": None,
         "livemode": livemode,
-        "metadata": {},
+        "metadata": dict(metadata),
+        "next_action": None,
         "payment_method": None,
         "payment_method_types": ["card"],
-        "status": "succeeded" if ok else "requires_payment_method",
+        "processing": None,
+        "receipt_email": None,
+        "status": "requires_payment_method",
     }
 
 
-def charge(id_: str, intent: Obj, now: int) -> Obj:
-    """The charge of a payment intent's attempt."""
-    ok = intent["status"] == "succeeded"
+def charge(id_: str, intent: Obj, payer: Obj, now: int) -> Obj:
+    """The charge of a payment intent's attempt, pending; `payer` has email and name."""
     return {
         "id": id_,
         "object": "charge",
         "amount": intent["amount"],
-        "amount_captured": intent["amount_received"],
+        "amount_captured": 0,
         "amount_refunded": 0,
-        "captured": ok,
+        "application": None,
+        "balance_transaction": None,
+        "billing_details": {"address": None, "email": payer.get("email"), "name": payer.get("name"), "phone": None},
+        "captured": False,
         "created": now,
         "currency": intent["currency"],
         "customer": intent["customer"],
+        "description": intent["description"],
         "disputed": False,
-        "failure_code": None if ok else "card_declined",
-        "failure_message": None if ok else "Your card was declined.",
+        "failure_code": None,
+        "failure_message": None,
+        "fraud_details": {},
         "livemode": intent["livemode"],
-        "metadata": {},
-        "paid": ok,
+        "metadata": dict(intent["metadata"]),
+        "outcome": None,
+        "paid": False,
         "payment_intent": intent["id"],
+        "payment_method": None,
+        "receipt_email": payer.get("email"),
         "refunded": False,
-        "status": "succeeded" if ok else "failed",
+        "status": "pending",
+        "_dispute": None,
+        "_refunds": [],
     }
 
 
@@ -431,49 +477,261 @@ def invoice_payment(id_: str, of_invoice: Obj, intent: Obj, now: int) -> Obj:
 
 
 def refund(id_: str, of_charge: Obj, amount: int, params: Obj, now: int) -> Obj:
-    """A refund that succeeded."""
+    """A refund that succeeded. It may still fail: the buyer's bank can send the money back."""
     return {
         "id": id_,
         "object": "refund",
         "amount": amount,
+        "balance_transaction": None,
         "charge": of_charge["id"],
         "created": now,
         "currency": of_charge["currency"],
+        "customer": of_charge["customer"],
+        "customer_account": None,
+        "destination_details": None,
         "metadata": params.get("metadata") or {},
         "payment_intent": of_charge["payment_intent"],
-        "reason": params.get("reason"),
+        "reason": params.get("reason") or None,
+        "receipt_number": None,
+        "source_transfer_reversal": None,
         "status": "succeeded",
+        "transfer_reversal": None,
+    }
+
+
+def dispute(id_: str, of_charge: Obj, status: str, reason: str, now: int) -> Obj:
+    """A chargeback, or (`warning_...`) an inquiry, over all that the charge took."""
+    return {
+        "id": id_,
+        "object": "dispute",
+        "amount": of_charge["amount"],
+        "balance_transactions": [],
+        "charge": of_charge["id"],
+        "created": now,
+        "currency": of_charge["currency"],
+        "enhanced_eligibility_types": [],
+        "evidence": {},
+        "evidence_details": {
+            "due_by": now + 9 * DAY,
+            "enhanced_eligibility": {},
+            "has_evidence": False,
+            "past_due": False,
+            "submission_count": 0,
+        },
+        "is_charge_refundable": status.startswith("warning_"),
+        "livemode": of_charge["livemode"],
+        "metadata": {},
+        "network_reason_code": None,
+        "payment_intent": of_charge["payment_intent"],
+        "payment_method_details": None,
+        "reason": reason,
+        "status": status,
+    }
+
+
+def early_fraud_warning(id_: str, of_charge: Obj, fraud_type: str, now: int) -> Obj:
+    """The card network's early word of fraud. Actionable: neither refunded nor disputed so far."""
+    return {
+        "id": id_,
+        "object": "radar.early_fraud_warning",
+        "actionable": not of_charge["refunded"] and not of_charge["disputed"],
+        "charge": of_charge["id"],
+        "created": now,
+        "fraud_type": fraud_type,
+        "livemode": of_charge["livemode"],
+        "payment_intent": of_charge["payment_intent"],
+    }
+
+
+def credit_note(id_: str, of_invoice: Obj, lines: list[Obj], params: Obj, now: int) -> Obj:
+    """An issued credit note; how its total is settled is for the caller to set."""
+    total = sum(each["amount"] for each in lines)
+    return {
+        "id": id_,
+        "object": "credit_note",
+        "amount": total,
+        "amount_shipping": 0,
+        "created": now,
+        "currency": of_invoice["currency"],
+        "customer": of_invoice["customer"],
+        "customer_account": None,
+        "customer_balance_transaction": None,
+        "discount_amount": 0,
+        "discount_amounts": [],
+        "effective_at": now,
+        "invoice": of_invoice["id"],
+        "lines": listed(lines, f"/v1/credit_notes/{id_}/lines"),
+        "livemode": of_invoice["livemode"],
+        "memo": params.get("memo"),
+        "metadata": params.get("metadata") or {},
+        "number": f"{of_invoice['number']}-CN",
+        "out_of_band_amount": None,
+        "pdf": f"https://pay.stripe.test/credit_notes/{id_}/pdf",
+        "post_payment_amount": 0,
+        "pre_payment_amount": 0,
+        "pretax_credit_amounts": [],
+        "reason": params.get("reason"),
+        "refunds": [],
+        "shipping_cost": None,
+        "status": "issued",
+        "subtotal": total,
+        "subtotal_excluding_tax": total,
+        "total": total,
+        "total_excluding_tax": total,
+        "total_taxes": [],
+        "type": "post_payment",
+        "voided_at": None,
+    }
+
+
+def credit_note_line(id_: str, amount: int, quantity: int | None, params: Obj, *, livemode: bool) -> Obj:
+    """A line of a credit note. Its quantity is null where only an amount was given."""
+    unit = None if not quantity else amount // quantity
+    return {
+        "id": id_,
+        "object": "credit_note_line_item",
+        "amount": amount,
+        "description": params.get("description"),
+        "discount_amount": 0,
+        "discount_amounts": [],
+        "invoice_line_item": params.get("invoice_line_item"),
+        "livemode": livemode,
+        "metadata": params.get("metadata") or {},
+        "pretax_credit_amounts": [],
+        "quantity": quantity,
+        "tax_rates": [],
+        "taxes": [],
+        "type": params["type"],
+        "unit_amount": unit,
+        "unit_amount_decimal": None if unit is None else str(unit),
     }
 
 
 def session(id_: str, params: Obj, lines: list[Obj], now: int, *, livemode: bool) -> Obj:
     """An open checkout session. Its line items are kept under `_lines`: the API shows them only when asked."""
     total = sum(each["amount_total"] for each in lines)
+    invoicing = (params.get("invoice_creation") or {}).get("enabled") == "true"
+    buys_once = params["mode"] == "payment"
     return {
         "id": id_,
         "object": "checkout.session",
+        "after_expiration": None,
+        "allow_promotion_codes": None,
         "amount_subtotal": total,
         "amount_total": total,
+        "automatic_tax": {"enabled": False, "liability": None, "provider": None, "status": None},
+        "billing_address_collection": None,
+        "cancel_url": params.get("cancel_url"),
         "client_reference_id": params.get("client_reference_id"),
         "created": now,
         "currency": lines[0]["currency"],
+        "custom_fields": [],
         "customer": params.get("customer"),
-        "customer_creation": "if_required",
+        "customer_account": None,
+        "customer_creation": params.get("customer_creation", "if_required") if buys_once else None,
         "customer_details": None,
         "customer_email": params.get("customer_email"),
-        "expires_at": now + DAY,
+        "discounts": [],
+        "expires_at": int(params.get("expires_at") or now + DAY),
         "invoice": None,
+        "invoice_creation": {"enabled": invoicing, "invoice_data": {"metadata": {}}} if buys_once else None,
         "livemode": livemode,
+        "locale": None,
         "metadata": params.get("metadata") or {},
         "mode": params["mode"],
         "payment_intent": None,
+        "payment_link": None,
+        "payment_method_collection": None if buys_once else "always",
+        "payment_method_types": ["card"],
         "payment_status": "unpaid",
+        "recovered_from": None,
+        "setup_intent": None,
+        "shipping_cost": None,
+        "shipping_options": [],
         "status": "open",
         "subscription": None,
         "success_url": params.get("success_url"),
+        "total_details": {"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0},
+        "ui_mode": "hosted_page",
         "url": f"https://checkout.stripe.test/c/pay/{id_}",
         "_lines": lines,
+        "_payment_intent_data": params.get("payment_intent_data") or {},
         "_subscription_data": params.get("subscription_data") or {},
+    }
+
+
+def schedule(id_: str, customer_id: str, params: Obj, phases: list[Obj], now: int, *, livemode: bool) -> Obj:
+    """A subscription schedule that has not started."""
+    return {
+        "id": id_,
+        "object": "subscription_schedule",
+        "application": None,
+        "billing_mode": {"flexible": None, "type": "flexible"},
+        "canceled_at": None,
+        "completed_at": None,
+        "created": now,
+        "current_phase": None,
+        "customer": customer_id,
+        "customer_account": None,
+        "default_settings": {
+            "application_fee_percent": None,
+            "billing_cycle_anchor": "automatic",
+            "billing_thresholds": None,
+            "collection_method": "charge_automatically",
+            "default_payment_method": None,
+            "description": None,
+            "invoice_settings": {"account_tax_ids": None, "days_until_due": None, "issuer": {"type": "self"}},
+            "on_behalf_of": None,
+            "transfer_data": None,
+        },
+        "end_behavior": params.get("end_behavior", "release"),
+        "livemode": livemode,
+        "metadata": params.get("metadata") or {},
+        "pause_schedules": [],
+        "phases": phases,
+        "released_at": None,
+        "released_subscription": None,
+        "status": "not_started",
+        "subscription": None,
+        "test_clock": None,
+    }
+
+
+def phase(start: int, end: int, items: list[Obj], params: Obj, currency: str) -> Obj:
+    """A phase of a schedule; `items` as `phase_item` makes them."""
+    return {
+        "add_invoice_items": [],
+        "application_fee_percent": None,
+        "billing_cycle_anchor": params.get("billing_cycle_anchor"),
+        "billing_thresholds": None,
+        "collection_method": None,
+        "currency": currency,
+        "default_payment_method": None,
+        "default_tax_rates": [],
+        "description": None,
+        "discounts": [],
+        "end_date": end,
+        "invoice_settings": None,
+        "items": items,
+        "metadata": params.get("metadata") or {},
+        "on_behalf_of": None,
+        "proration_behavior": params.get("proration_behavior", "create_prorations"),
+        "start_date": start,
+        "transfer_data": None,
+        "trial_end": None,
+    }
+
+
+def phase_item(price_id: str, quantity: int | None, metadata: Obj) -> Obj:
+    """What a phase sells: prices stay ids here."""
+    return {
+        "billing_thresholds": None,
+        "discounts": [],
+        "metadata": metadata,
+        "plan": price_id,
+        "price": price_id,
+        "quantity": quantity,
+        "tax_rates": [],
     }
 
 
@@ -492,138 +750,3 @@ def session_line(id_: str, of_price: Obj, quantity: int) -> Obj:
         "price": of_price,
         "quantity": quantity,
     }
-
-
-# Shapes
-
-
-def shaped(value: Obj, shape: Shape) -> Obj:
-    """`value` as this shape of the API spells it. Shares parts with `value`: for reading only.
-
-    Keys that begin with `_` are the emulator's own notes and never leave it.
-    """
-    if value.get("deleted"):
-        return value
-    if shape == "legacy" and (older := _OLDER.get(value["object"])):
-        value = older(value)
-    match value["object"]:
-        case "invoice":
-            return _shown(value) | {"lines": _first_lines(value["lines"], shape)}
-        case "charge" | "payment_intent" | "checkout.session":
-            return _shown(value)
-    return value
-
-
-def shaped_lines(lines: list[Obj], shape: Shape) -> list[Obj]:
-    """Invoice lines as this shape of the API spells them."""
-    return [_shown(_older_line(each) if shape == "legacy" else each) for each in lines]
-
-
-def _first_lines(lines: Obj, shape: Shape) -> Obj:
-    """An invoice carries its first lines only; the rest is for `GET /v1/invoices/{id}/lines`."""
-    data = lines["data"]
-    return lines | {"data": shaped_lines(data[:EMBEDDED], shape), "has_more": len(data) > EMBEDDED}
-
-
-def _shown(value: Obj) -> Obj:
-    return {key: part for key, part in value.items() if not key.startswith("_")}
-
-
-def _without(value: Obj, names: Iterable[str]) -> Obj:
-    gone = set(names)
-    return {key: part for key, part in value.items() if key not in gone}
-
-
-def _older_subscription(value: Obj) -> Obj:
-    items = value["items"]["data"]
-    single = _older_item(items[0]) if len(items) == 1 else {}
-    return _without(value, ("billing_mode", "customer_account")) | {
-        # 2020-08-27 knew one period; with several items all of them shared it
-        "current_period_start": min(each["current_period_start"] for each in items),
-        "current_period_end": min(each["current_period_end"] for each in items),
-        "items": value["items"] | {"data": [_older_item(each) for each in items]},
-        "plan": single.get("plan"),
-        "quantity": single.get("quantity"),
-    }
-
-
-def _older_item(value: Obj) -> Obj:
-    return _without(value, ("current_period_start", "current_period_end")) | {"plan": plan(value["price"])}
-
-
-def _older_invoice(value: Obj) -> Obj:
-    details = value["parent"]["subscription_details"]
-    return _without(value, ("parent", "amount_overpaid", "amount_paid_off_stripe", "total_taxes")) | {
-        "charge": value.get("_charge"),
-        "paid": value["status"] == "paid",
-        "paid_out_of_band": value.get("_out_of_band", False),
-        "payment_intent": value.get("_payment_intent"),
-        "subscription": details["subscription"],
-        "subscription_details": {"metadata": details["metadata"]},
-        "tax": None,
-    }
-
-
-def _older_line(value: Obj) -> Obj:
-    parent = value["parent"][value["parent"]["type"]]
-    unit = value["_price"]
-    return _without(value, ("parent", "pricing", "taxes", "subtotal", "quantity_decimal")) | {
-        "amount_excluding_tax": value["amount"],
-        "invoice_item": parent["invoice_item"],
-        "plan": plan(unit),
-        "price": unit,
-        "proration": parent["proration"],
-        "subscription": parent["subscription"],
-        "subscription_item": parent.get("subscription_item"),
-        "type": "invoiceitem" if parent["invoice_item"] else "subscription",
-    }
-
-
-def _older_charge(value: Obj) -> Obj:
-    return value | {"invoice": value.get("_invoice")}
-
-
-def plan(of_price: Obj) -> Obj:
-    """The plan that stood beside a price until 2025."""
-    recurring = of_price["recurring"] or {}
-    return {
-        "id": of_price["id"],
-        "object": "plan",
-        "active": of_price["active"],
-        "aggregate_usage": None,
-        "amount": of_price["unit_amount"],
-        "amount_decimal": of_price["unit_amount_decimal"],
-        "billing_scheme": of_price["billing_scheme"],
-        "created": of_price["created"],
-        "currency": of_price["currency"],
-        "interval": recurring.get("interval"),
-        "interval_count": recurring.get("interval_count"),
-        "livemode": of_price["livemode"],
-        "metadata": of_price["metadata"],
-        "nickname": of_price["nickname"],
-        "product": of_price["product"],
-        "tiers_mode": None,
-        "transform_usage": None,
-        "trial_period_days": None,
-        "usage_type": recurring.get("usage_type"),
-    }
-
-
-_OLDER: dict[str, Callable[[Obj], Obj]] = {
-    "subscription": _older_subscription,
-    "subscription_item": _older_item,
-    "invoice": _older_invoice,
-    "charge": _older_charge,
-    "payment_intent": _older_charge,
-}
-
-
-def differences(before: Obj, after: Obj) -> Obj:
-    """What `previous_attributes` says: old values of the fields that changed, hashes in part, arrays whole."""
-    changed: Obj = {}
-    for key in before.keys() | after.keys():
-        old, new = before.get(key), after.get(key)
-        if old == new:
-            continue
-        changed[key] = differences(old, new) if isinstance(old, dict) and isinstance(new, dict) else old
-    return changed

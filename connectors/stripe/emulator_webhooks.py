@@ -18,23 +18,28 @@ from typing import Any
 
 import urllib3
 
-from connectors.stripe.emulator_objects import Shape
+from connectors.stripe.emulator_thin import Format
 
 IDLE_S = 2.0  # a sending thread without work ends after this long
 
 
 @dataclass(slots=True)
 class Endpoint:
-    """Where events go. `events` are type names, or `*` for all."""
+    """Where events go. `events` are type names (a thin endpoint's begin with `v1.`), or `*` for all.
+
+    A `connect` endpoint gets the events of connected accounts, others the platform's own.
+    """
 
     id: str
     url: str
     secret: str
     events: tuple[str, ...] = ("*",)
-    shape: Shape = "current"
+    format: Format = "current"
+    connect: bool = False
 
-    def wants(self, type_: str) -> bool:
-        return "*" in self.events or type_ in self.events
+    def wants(self, type_: str, *, connected: bool) -> bool:
+        name = f"v1.{type_}" if self.format == "thin" else type_
+        return self.connect is connected and ("*" in self.events or name in self.events)
 
 
 @dataclass(slots=True)
@@ -101,10 +106,10 @@ class Deliveries:
             if "seed" in wanted:
                 self.unkindness.random.seed(wanted["seed"])
 
-    def schedule(self, event: str, type_: str, bodies: dict[Shape, bytes]) -> None:
+    def schedule(self, event: str, type_: str, bodies: dict[Format, bytes], *, connected: bool = False) -> None:
         """Queues the event for each endpoint that wants it, with whatever unkindness is configured."""
-        for endpoint in self.wanting(type_):
-            job = _Job(event, type_, endpoint, bodies[endpoint.shape])
+        for endpoint in self.wanting(type_, connected=connected):
+            job = _Job(event, type_, endpoint, bodies[endpoint.format])
             with self._ready:
                 self._note(job, "pending")
                 if self.unkindness.drop and self.unkindness.random.random() < self.unkindness.drop:
@@ -116,17 +121,21 @@ class Deliveries:
                     self.counts["duplicated"] += 1
                     self._put(_Job(event, type_, endpoint, job.body), self.unkindness.wait())
 
-    def force(self, event: str, type_: str, bodies: dict[Shape, bytes]) -> int:
+    def force(self, event: str, type_: str, bodies: dict[Format, bytes], *, connected: bool = False) -> int:
         """Queues the event again for each endpoint that wants it, kindly; says for how many."""
-        wanting = self.wanting(type_)
+        wanting = self.wanting(type_, connected=connected)
         for endpoint in wanting:
             with self._ready:
-                self._put(_Job(event, type_, endpoint, bodies[endpoint.shape]), 0)
+                self._put(_Job(event, type_, endpoint, bodies[endpoint.format]), 0)
         return len(wanting)
 
-    def wanting(self, type_: str) -> list[Endpoint]:
-        """The endpoints that asked for this type."""
-        return [endpoint for endpoint in self.endpoints.values() if endpoint.wants(type_)]
+    def wanting(self, type_: str, *, connected: bool = False) -> list[Endpoint]:
+        """The endpoints that asked for this type, of the platform or of a connected account."""
+        return [endpoint for endpoint in self.endpoints.values() if endpoint.wants(type_, connected=connected)]
+
+    def formats(self) -> set[Format]:
+        """In which formats bodies are sent."""
+        return {endpoint.format for endpoint in self.endpoints.values()}
 
     # What became of it
 

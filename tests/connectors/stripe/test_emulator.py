@@ -16,7 +16,8 @@ from stripe import StripeClient
 
 from connectors.emulation import Clock, serving
 from connectors.stripe.emulator import StripeEmulator
-from connectors.stripe.emulator_objects import differences, period_end
+from connectors.stripe.emulator_objects import period_end
+from connectors.stripe.emulator_shapes import differences
 
 KEY = "sk_test_sandbox"
 SECRET = "whsec_sandbox"
