@@ -258,12 +258,12 @@ class StripeEmulator(Emulator):
         *,
         delayed: bool = False,
         email: str | None = None,
-        name: str | None = None,
+        buyer: str | None = None,
         account: str | None = None,
     ) -> Obj:
-        """The buyer completes this session; with `delayed` by a means of payment that takes days."""
+        """The buyer (a name) completes this session; with `delayed` by a means of payment that takes days."""
         return self._done(
-            account, lambda billing: billing.checkout.complete(session, delayed=delayed, email=email, name=name)
+            account, lambda billing: billing.checkout.complete(session, delayed=delayed, email=email, name=buyer)
         )
 
     def async_payment(self, session: str, *, ok: bool, account: str | None = None) -> Obj:
