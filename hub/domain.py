@@ -94,6 +94,7 @@ class Line:
     period_start, period_end   the current period, paid or not
     invoiced     True where invoices were seen but none that paid this line
     because      one sentence: how paid_until was found
+    metadata     what the seller wrote on it, where the vendor keeps such
     """
 
     id: str
@@ -105,17 +106,23 @@ class Line:
     period_end: datetime | None = None
     invoiced: bool = False
     because: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Purchase:
-    """The commercial truth of one subscription, order or opportunity, vendor-neutral."""
+    """The commercial truth of one subscription, order or opportunity, vendor-neutral.
+
+    bought_at dates the lines that have no period of their own; metadata is what the seller wrote on it.
+    """
 
     ref: Ref
     customer: Customer
     lines: tuple[Line, ...]
     standing: Standing
     status: str = ""  # the vendor's own word, for people
+    bought_at: datetime | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

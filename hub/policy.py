@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from hub.catalog import Catalog, Match
+from hub.conditions import ConditionError
 from hub.domain import Entitlement, License, Line, Purchase, Reason, Standing
 from hub.settings import Policy
 
@@ -16,9 +17,10 @@ Recorded = Mapping[str, datetime]  # line id -> the paid_until on record
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unmapped:
-    """Lines that no catalog row and no convention names: the subject is parked."""
+    """Lines of which nobody knows what they mean: the subject is parked. `because` where more can be said of it."""
 
     lines: tuple[Line, ...]
+    because: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,23 +32,67 @@ class Rules:
     version: str
 
 
+Matched = list[tuple[Line, Match]]
+
+
 def licenses_for(
-    purchase: Purchase, order_ref: str, vendor: str, rules: Rules, recorded: Recorded
+    purchase: Purchase, order_ref: str, vendor: str, rules: Rules, recorded: Recorded, now: datetime | None = None
 ) -> tuple[License, ...] | Unmapped:
-    """The licenses that `purchase` implies, one per offering; () while nothing is granted yet."""
+    """The licenses that `purchase` implies, one per offering; () while nothing is granted yet.
+
+    `now` stands in where a catalog row has dates and neither line nor purchase has one.
+    """
     if purchase.standing is Standing.PENDING:
         return ()
-    matched = [(line, rules.catalog.match(vendor, line)) for line in purchase.lines if line.quantity != 0]
-    unmapped = tuple(line for line, match in matched if match is None)
+    matched, unmapped = _matched(purchase, vendor, rules.catalog, now)
     if unmapped and purchase.standing is not Standing.ENDED:  # what is over needs no mapping any more
-        return Unmapped(lines=unmapped)
-    by_offering: dict[str, list[tuple[Line, Match]]] = defaultdict(list)
+        return unmapped
+    by_offering: dict[str, Matched] = defaultdict(list)
     for line, match in matched:
-        if match is not None:
+        if match.maintains is None:
             by_offering[match.sku].append((line, match))
     return tuple(
         _license(purchase, order_ref, sku, rows, rules.policy, recorded) for sku, rows in sorted(by_offering.items())
     )
+
+
+def _matched(
+    purchase: Purchase, vendor: str, catalog: Catalog, now: datetime | None
+) -> tuple[Matched, Unmapped | None]:
+    """(what the lines mean, the lines of which that is not known). A line may mean several offerings."""
+    matched: Matched = []
+    lost: list[Line] = []
+    because: list[str] = []
+    for line in purchase.lines:
+        if line.quantity == 0:
+            continue
+        try:
+            found = catalog.match(vendor, line, purchase, now)
+        except ConditionError as error:
+            found, why = (), str(error)
+        else:
+            why = "" if found else _nearly(catalog, vendor, line)
+        matched += [(line, match) for match in found]
+        lost += [] if found else [line]
+        because += [why] if why else []
+    sold = {match.sku for _, match in matched if not match.adds and match.maintains is None}
+    orphans = [(line, match) for line, match in matched if match.adds and match.sku not in sold]
+    lost += [line for line, _ in orphans]
+    because += [_orphaned(line, match) for line, match in orphans]
+    whole = [(line, match) for line, match in matched if (line, match) not in orphans]
+    return whole, Unmapped(lines=tuple(lost), because="; ".join(because)) if lost else None
+
+
+def _nearly(catalog: Catalog, vendor: str, line: Line) -> str:
+    """That rows name the line, and none of them counts for it."""
+    numbers = ", ".join(str(row.number) for row in catalog.naming(vendor, line))
+    return (
+        f"catalog row {numbers} names {_name(line)}, but is not in force or its `when` is not true" if numbers else ""
+    )
+
+
+def _orphaned(line: Line, match: Match) -> str:
+    return f"{_name(line)} adds seats to {match.sku}, and no other line of the purchase sells {match.sku}"
 
 
 def _license(
@@ -59,7 +105,8 @@ def _license(
 ) -> License:
     lines = tuple(line.id for line, _ in rows)
     seats, seats_why = seats_of(rows)
-    paid, paid_why = paid_until([line for line, _ in rows], purchase.standing, recorded)
+    base = [line for line, match in rows if not match.adds]  # packs add seats, never time
+    paid, paid_why = paid_until(base, purchase.standing, recorded)
     grace = timedelta(days=policy.grace_days)
     enabled, enabled_why = enabled_while(purchase)
     overdraft = next((match.overdraft for _, match in rows if match.overdraft is not None), None)
@@ -87,13 +134,21 @@ def _license(
 
 
 def seats_of(rows: Sequence[tuple[Line, Match]]) -> tuple[int | None, str]:
-    """Seats = the sum of quantity x seats a unit over the lines of an offering; metered lines count none."""
-    counted = [(line, match) for line, match in rows if line.quantity is not None]
-    if not counted:
+    """Seats = the sum over an offering's lines of quantity x seats a unit, or of a row's fixed number.
+
+    Metered lines count none.
+    """
+    counted = [(line, match, match.seats_for(line.quantity)) for line, match in rows]
+    told = [(line, match, seats) for line, match, seats in counted if seats is not None]
+    if not told:
         return None, "the price is metered, so the offering's own number of seats stands"
-    seats = sum((line.quantity or 0) * match.seats_per_unit for line, match in counted)
-    parts = " + ".join(f"{line.quantity} × {match.seats_per_unit}" for line, match in counted)
-    return seats, f"quantity × seats a unit: {parts}"
+    parts = " + ".join(_seats_part(line, match) for line, match, _ in told)
+    return sum(seats for _, _, seats in told), f"quantity × seats a unit: {parts}"
+
+
+def _seats_part(line: Line, match: Match) -> str:
+    said = f"{line.quantity} × {match.seats_per_unit}" if match.seats is None else f"{match.seats} fixed"
+    return f"{said} added by {_name(line)}" if match.adds else said
 
 
 def paid_until(lines: Sequence[Line], standing: Standing, recorded: Recorded) -> tuple[datetime | None, str]:
@@ -148,4 +203,8 @@ def guard_budget(policy: Policy, live: int) -> int | None:
 
 
 def _names(rows: Sequence[tuple[Line, Match]]) -> str:
-    return ", ".join(f"{(line.keys or (line.id,))[0]} → {match.sku}" for line, match in rows)
+    return ", ".join(f"{_name(line)} → {match.sku}" for line, match in rows)
+
+
+def _name(line: Line) -> str:
+    return (line.keys or (line.id,))[0]

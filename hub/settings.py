@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -74,15 +75,51 @@ class Timing(_Section):
     drain: Annotated[float, Field(gt=0)] = 30
 
 
+Sku = Annotated[str, Field(min_length=1, max_length=50)]
+MEANINGS = ("sku", "bundle", "adds_to", "maintains")
+
+
 class CatalogRow(BaseModel):
-    """One `[[catalog]]` row: a vendor's key (one of `keys`) -> the offering with `sku`."""
+    """One `[[catalog]]` row: a vendor's key (one of `keys`) -> what a line with it means (docs/catalog.md).
+
+    `from_` is the first day that the row counts, `until` the first that it does not any more; both in UTC.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     keys: Mapping[str, str]
-    sku: Annotated[str, Field(min_length=1, max_length=50)]
+    sku: Sku | None = None
+    bundle: Annotated[tuple[Sku, ...], Field(min_length=2, max_length=50)] | None = None
+    adds_to: Sku | None = None
+    maintains: Sku | None = None
     seats_per_unit: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    seats: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     overdraft: Annotated[int, Field(ge=0)] | None = None
+    from_: Annotated[date | None, Field(alias="from")] = None
+    until: date | None = None
+    when: Annotated[str, Field(min_length=1)] | None = None
+
+    @property
+    def skus(self) -> tuple[str, ...]:
+        """The offerings that the row speaks of."""
+        return self.bundle or tuple(sku for sku in (self.sku, self.adds_to, self.maintains) if sku)
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> CatalogRow:
+        said = [name for name in MEANINGS if getattr(self, name) is not None]
+        if len(said) != 1:
+            raise ValueError(f"one of {', '.join(MEANINGS)} is required, found {' and '.join(said) or 'none'}")
+        if len(set(self.skus)) < len(self.skus):
+            raise ValueError("bundle names an offering twice")
+        if self.seats is not None and self.seats_per_unit != 1:
+            raise ValueError("seats is a fixed number, seats_per_unit multiplies the quantity: keep one")
+        if self.maintains and (self.seats is not None or self.seats_per_unit != 1 or self.overdraft is not None):
+            raise ValueError("a row that maintains moves a date only: it takes no seats and no overdraft")
+        if self.adds_to and self.overdraft is not None:
+            raise ValueError("overdraft belongs to the row that sells the offering")
+        if self.from_ and self.until and self.until <= self.from_:
+            raise ValueError("until must be later than from: it is the first day that the row does not count any more")
+        return self
 
 
 class Settings(_Section):
@@ -125,6 +162,10 @@ def load(path: str | Path | None = None, environ: Mapping[str, str] | None = Non
 
 def parse(model: type[Model], raw: object, file: Path | str, table: str) -> Model:
     """`raw` as `model`; ConfigurationError naming file, table and key otherwise. Values are never shown."""
+    return _parsed(model, raw, f"{file} [{table}]")
+
+
+def _parsed(model: type[Model], raw: object, where: str) -> Model:
     try:
         return model.model_validate(raw)
     except ValidationError as error:
@@ -134,7 +175,7 @@ def parse(model: type[Model], raw: object, file: Path | str, table: str) -> Mode
         problem = first["msg"].removeprefix("Value error, ")
         if first["type"] == "extra_forbidden":
             problem = f"no such key; known: {', '.join(sorted(model.model_fields))}"
-        raise ConfigurationError(problem, where=f"{file} [{table}] {key}".rstrip()) from None
+        raise ConfigurationError(problem, where=f"{where} {key}".rstrip()) from None
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -205,16 +246,14 @@ def _check_connection(name: str, table: object, file: Path) -> None:
 def _catalog(raw: object, file: Path) -> tuple[CatalogRow, ...]:
     if not isinstance(raw, list):
         raise ConfigurationError("catalog must be written as [[catalog]] rows", where=str(file))
-    return tuple(_row(row, file, f"[catalog] row {number}") for number, row in enumerate(raw, 1))
+    return tuple(_row(row, f"{file} [[catalog]] row {number}") for number, row in enumerate(raw, 1))
 
 
-def _row(raw: object, file: Path, table: str) -> CatalogRow:
+def _row(raw: object, where: str) -> CatalogRow:
     if not isinstance(raw, dict):
-        raise ConfigurationError("must be a table", where=f"{file} [{table}]")
-    known = set(CatalogRow.model_fields) - {"keys"}
+        raise ConfigurationError("must be a table", where=where)
+    known = {field.alias or name for name, field in CatalogRow.model_fields.items()} - {"keys"}
     keys = {name: value for name, value in raw.items() if name not in known}
     if not keys or not all(isinstance(value, str) and value for value in keys.values()):
-        raise ConfigurationError(
-            "a row needs a vendor's key as text", where=f"{file} {table}", mend='stripe = "price_…"'
-        )
-    return parse(CatalogRow, {**{k: v for k, v in raw.items() if k in known}, "keys": keys}, file, table)
+        raise ConfigurationError("a row needs a vendor's key as text", where=where, mend='stripe = "price_…"')
+    return _parsed(CatalogRow, {**{k: v for k, v in raw.items() if k in known}, "keys": keys}, where)

@@ -68,7 +68,9 @@ def build(config: Settings, *, redis_url: str = "", observe: bool = False) -> Hu
     _check_connections(config, found)
     vendors = {one.catalog_key for one in found.values() if one.catalog_key}
     version, _ = catalog.version_of(config.catalog, config.policy)
-    rules = Rules(catalog=catalog.build(config.catalog, vendors), policy=config.policy, version=version)
+    rules = Rules(
+        catalog=catalog.build(config.catalog, vendors, str(config.path)), policy=config.policy, version=version
+    )
     url = redis_url or config.hub.redis_url or "redis://127.0.0.1:6379/0"
     return Hub(settings=config, store=store, bell=Bell(url), connectors=found, rules=rules, observe=observe)
 

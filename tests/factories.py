@@ -8,7 +8,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from hub.catalog import Catalog, Match
+from hub.catalog import Catalog, Match, Row
 from hub.domain import Customer, Entitlement, License, Line, Offering, Purchase, Ref, Standing
 from hub.policy import Rules
 from hub.settings import Policy
@@ -52,7 +52,8 @@ def a_purchase(*lines: Line, standing: Standing = Standing.CURRENT, **values: An
 def rules(catalog: dict[str, Match] | None = None, **policy: Any) -> Rules:
     """Rules by (Stripe key -> match); by default price_pro and price_team are in the catalog."""
     known = {"price_pro": Match(sku="PRO-100", rule="catalog row 1"), "price_team": Match(sku="TEAM-YEAR")}
-    rows = {("stripe", key): match for key, match in (known if catalog is None else catalog).items()}
+    wanted = (known if catalog is None else catalog).items()
+    rows = {("stripe", key): (Row(number=number, matches=(match,)),) for number, (key, match) in enumerate(wanted, 1)}
     return Rules(catalog=Catalog(rows), policy=Policy(**policy), version="v1")
 
 

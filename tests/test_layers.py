@@ -20,7 +20,19 @@ FILES = {
     for file in sorted((ROOT / package).rglob("*.py"))
     if "migrations" not in file.parts
 }
-PURE = ("domain", "policy", "decide", "usage", "signing", "catalog", "references", "lifecycle", "errors", "ports")
+PURE = (
+    "domain",
+    "policy",
+    "decide",
+    "usage",
+    "signing",
+    "catalog",
+    "conditions",
+    "references",
+    "lifecycle",
+    "errors",
+    "ports",
+)
 WORLD = {"flask", "redis", "rq", "requests", "stripe", "simple_salesforce", "sqlalchemy", "structlog", "os", "time"}
 VENDORS = re.compile(r"stripe|fastspring|salesforce|zentitle", re.IGNORECASE)
 SENTENCE = re.compile(r"\s\S+\s")  # three words or more: told to people

@@ -155,7 +155,12 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "zentitle": connectors.zentitle.Settings,
     "[[catalog]]": settings.CatalogRow,
 }
-KEYS = [(section, key) for section, model in SECTIONS.items() for key in model.model_fields if key != "keys"]
+KEYS = [
+    (section, field.alias or key)
+    for section, model in SECTIONS.items()
+    for key, field in model.model_fields.items()
+    if key != "keys"
+]
 
 
 @pytest.mark.parametrize(("section", "key"), KEYS, ids=[f"{section} {key}" for section, key in KEYS])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -199,9 +200,8 @@ def _compare(look: Look, found: Found, bodies: Sequence[bytes]) -> Result:
         text = f"the status {purchase.status!r} is not known here; nothing was changed"
         look.write(lambda conn: records.raise_review(conn, f"status:{look.ref}", "unknown status", look.ref, text))
         return Settled(summary=text, facts=look.facts)
-    wanted = licenses_for(
-        purchase, look.facts["order_ref"], look.connector.catalog_key, look.shop.rules, look.memory.paid
-    )
+    vendor, now = look.connector.catalog_key, datetime.fromtimestamp(look.leased.now(), UTC)
+    wanted = licenses_for(purchase, look.facts["order_ref"], vendor, look.shop.rules, look.memory.paid, now)
     if isinstance(wanted, Unmapped):
         return Parked(cause="unmapped", reason=_unmapped(look, wanted), facts=look.facts)
     second = _needs_second_look(look, found, bodies)
@@ -239,6 +239,8 @@ def _facts(look: Look, purchase: Purchase) -> dict[str, Any]:
 
 
 def _unmapped(look: Look, unmapped: Unmapped) -> str:
+    if unmapped.because:
+        return f"{unmapped.because}: mend the [[catalog]] rows, and restart"
     line = unmapped.lines[0]
     key = (line.keys or (line.id,))[0]
     more = f" and {len(unmapped.lines) - 1} more" if len(unmapped.lines) > 1 else ""

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.catalog import Match
+from hub.catalog import Match, build
 from hub.decide import decide, pair
 from hub.domain import ChangeOffering, Disable, Enable, License, Line, Purchase, Reason, Standing
-from hub.policy import Unmapped, enabled_while, expiry_of, guard_budget, licenses_for, paid_until, seats_of
-from hub.settings import Policy
+from hub.policy import Rules, Unmapped, enabled_while, expiry_of, guard_budget, licenses_for, paid_until, seats_of
+from hub.settings import CatalogRow, Policy
 from tests.factories import (
     DAY,
     NOW,
@@ -41,6 +43,22 @@ def licenses(purchase: Purchase, recorded: dict[str, datetime] | None = None, **
 
 def one_license(purchase: Purchase, recorded: dict[str, datetime] | None = None, **policy: int) -> License:
     (found,) = licenses(purchase, recorded, **policy)
+    return found
+
+
+def a_row(**values: Any) -> CatalogRow:
+    return CatalogRow(**({"keys": {"stripe": "price_pro"}} | values))
+
+
+def cataloged(rows: Sequence[CatalogRow]) -> Rules:
+    """Rules with the catalog that these rows make."""
+    return Rules(catalog=build(rows, {"stripe"}), policy=Policy(), version="v1")
+
+
+def priced(rows: Sequence[CatalogRow], purchase: Purchase, now: datetime | None = None) -> tuple[License, ...]:
+    """The licenses that a purchase implies by these rows."""
+    found = licenses_for(purchase, ORDER, "stripe", cataloged(rows), {}, now)
+    assert not isinstance(found, Unmapped)
     return found
 
 
@@ -297,12 +315,74 @@ def test_case_22_items_of_one_subscription_have_their_own_offerings_and_ends() -
     assert found == {"PRO-100": (3, NOW + YEAR), "TEAM-YEAR": (2, NOW + MONTH)}
 
 
+PACKS = {
+    "price_pro": Match(sku="PRO-100"),
+    "price_pack": Match(sku="PRO-100", seats_per_unit=10, adds=True, rule="catalog row 2"),
+}
+
+
 def test_case_23_seat_packs_add_to_their_offering() -> None:
-    row = {"price_pro": Match(sku="PRO-100"), "price_pack": Match(sku="PRO-100", seats_per_unit=10)}
-    sold = a_purchase(a_line("si_1", quantity=5), a_line("si_2", keys=("price_pack",), quantity=2))
-    (found,) = licenses_for(sold, ORDER, "stripe", rules(row), {})
+    pack = a_line("si_2", keys=("price_pack",), quantity=2, paid_until=NOW + 2 * YEAR)
+    (found,) = licenses_for(a_purchase(a_line("si_1", quantity=5), pack), ORDER, "stripe", rules(PACKS), {})
     assert isinstance(found, License)
-    assert (found.seats, found.lines) == (25, ("si_1", "si_2"))
+    assert (found.seats, found.lines, found.paid_until) == (25, ("si_1", "si_2"), NOW + YEAR)
+    assert found.reasons["seats"].because == "quantity × seats a unit: 5 × 1 + 2 × 10 added by price_pack"
+
+
+def test_case_23_a_seat_pack_without_what_it_adds_to_is_parked_with_a_reason() -> None:
+    pack = a_line("si_2", keys=("price_pack",), quantity=2)
+    found = licenses_for(a_purchase(pack), ORDER, "stripe", rules(PACKS), {})
+    because = "price_pack adds seats to PRO-100, and no other line of the purchase sells PRO-100"
+    assert found == Unmapped(lines=(pack,), because=because)
+
+
+def test_case_23_a_seat_pack_of_a_purchase_that_is_over_needs_nothing() -> None:
+    pack = a_line("si_2", keys=("price_pack",), quantity=2)
+    assert licenses_for(a_purchase(pack, standing=Standing.ENDED), ORDER, "stripe", rules(PACKS), {}) == ()
+
+
+def test_case_22_a_bundle_is_a_license_for_each_of_its_offerings() -> None:
+    found = priced([a_row(bundle=["PRO-100", "REPORTS"], seats_per_unit=2)], a_purchase(quantity=4))
+    assert {one.offering: (one.seats, one.lines) for one in found} == {
+        "PRO-100": (8, ("si_1",)),
+        "REPORTS": (8, ("si_1",)),
+    }
+
+
+def test_a_fixed_number_of_seats_stands_whatever_was_bought() -> None:
+    (found,) = priced([a_row(sku="SITE", seats=25)], a_purchase(quantity=3))
+    assert (found.seats, found.reasons["seats"].because) == (25, "quantity × seats a unit: 25 fixed")
+
+
+def test_case_24_a_maintenance_line_gives_no_license_of_its_own() -> None:
+    assert priced([a_row(maintains="PERP-1")], a_purchase()) == ()
+
+
+def test_a_renewal_in_the_new_time_takes_the_new_row() -> None:
+    rows = [a_row(sku="OLD", until="2027-01-01"), a_row(sku="NEW", **{"from": "2027-01-01"})]
+    before, after = priced(rows, a_purchase()), priced(rows, a_purchase(a_line(period_start=NOW + YEAR)))
+    assert [one.offering for one in (*before, *after)] == ["OLD", "NEW"]
+
+
+def test_now_decides_only_where_no_date_is_known() -> None:
+    rows, undated = [a_row(sku="NEW", **{"from": "2026-03-01"})], a_purchase(a_line(period_start=None))
+    assert [one.offering for one in priced(rows, undated, now=NOW)] == ["NEW"]
+    late = licenses_for(undated, ORDER, "stripe", cataloged(rows), {}, NOW - DAY)
+    assert isinstance(late, Unmapped)
+    assert late.because == "catalog row 1 names price_pro, but is not in force or its `when` is not true"
+
+
+def test_a_condition_that_can_not_be_told_parks_the_sale_and_says_why() -> None:
+    rows = [a_row(sku="PRO-100", when="purchase.metadata.channel == 'x'"), a_row(sku="OTHER")]
+    found = licenses_for(a_purchase(), ORDER, "stripe", cataloged(rows), {})
+    assert isinstance(found, Unmapped)
+    assert found.because.startswith("the condition of catalog row 1 can't be told: Key not found")
+
+
+def test_the_row_whose_condition_was_true_is_the_reason() -> None:
+    rows = [a_row(sku="BIG", when="line.quantity > 99"), a_row(sku="PRO-100")]
+    (found,) = priced(rows, a_purchase())
+    assert found.reasons["offering"].rule == "catalog row 2"
 
 
 def test_case_24_a_perpetual_license_has_no_expiry_to_set() -> None:
