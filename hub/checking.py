@@ -1,9 +1,10 @@
-"""`hub check`: the record, Redis, each connection, and whether catalog and offerings cover each other."""
+"""`hub check`: the record, Redis, each connection, and whether catalog, offerings and sales cover each other."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hub import coverage
 from hub.errors import ConfigurationError, HubError
 from hub.ports import Connector, Finding
 from hub.store import migrate
@@ -54,25 +55,8 @@ def _connection(connector: Connector) -> Sequence[Finding]:
 
 
 def _coverage(hub: Hub) -> list[Finding]:
-    """Rows that name no offering, and offerings that no row sells."""
-    licensing = hub.shop.licensing
     try:
-        offerings = licensing.offerings()
+        offerings = hub.shop.licensing.offerings()
     except (HubError, ConfigurationError):
         return []  # told by its connection
-    mapped = hub.rules.catalog.skus()
-    findings = [
-        Finding(
-            level="error",
-            about="catalog",
-            problem=f"sku {sku!r} is no offering",
-            mend="create the offering, or correct the row",
-        )
-        for sku in sorted(mapped - set(offerings))
-    ]
-    unsold = sorted(set(offerings) - mapped)
-    if unsold:
-        listed = ", ".join(unsold[:8]) + (" …" if len(unsold) > 8 else "")  # noqa: PLR2004
-        problem = f"{len(unsold)} offerings have no catalog row ({listed}): sold only where the vendor names the SKU"
-        findings.append(Finding(level="ok", about="catalog", problem=problem))
-    return findings or [Finding(level="ok", about="catalog", problem="every row names an offering")]
+    return coverage.findings(hub, sorted(offerings))

@@ -126,6 +126,9 @@ class PurchaseSource(Protocol):
     ) -> Found | SeeOther | Waiting | Unsupported:
         """As `fetch`, from the newest stored version of each object of this subject; `find` looks others up."""
 
+    def recalled(self, seen: Mapping[str, Json]) -> Purchase:
+        """The purchase that a look saw then: `Found.seen` read again. UnreadableError where it is none."""
+
     def contains(self, seen: Mapping[str, Json], body: bytes) -> bool:
         """Whether what a look saw already contains the object that this event carries."""
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from connectors.stripe import stored
+from connectors.stripe.purchase import from_seen
 from hub.domain import Json, Purchase, Ref
 from hub.errors import PermanentError
 from hub.ports import Changed, Finding, Found, Gone, SeeOther, StoredObject, Unsupported, Waiting
@@ -58,6 +59,10 @@ class StripePurchases:
     ) -> Found | SeeOther | Waiting | Unsupported:
         """As `fetch`, from stored objects."""
         return stored.assemble(self._source, ref, objects, find)
+
+    def recalled(self, seen: Mapping[str, Json]) -> Purchase:
+        """The purchase that an observation stands for; UnreadableError where it is none."""
+        return from_seen(self._source, seen)
 
     def contains(self, seen: Mapping[str, Json], body: bytes) -> bool:
         """Whether a look's `seen` holds what the event in `body` carries; False in any doubt."""

@@ -203,7 +203,8 @@ def _compare(look: Look, found: Found, bodies: Sequence[bytes]) -> Result:
     vendor, now = look.connector.catalog_key, datetime.fromtimestamp(look.leased.now(), UTC)
     wanted = licenses_for(purchase, look.facts["order_ref"], vendor, look.shop.rules, look.memory.paid, now)
     if isinstance(wanted, Unmapped):
-        return Parked(cause="unmapped", reason=_unmapped(look, wanted), facts=look.facts)
+        facts = look.facts | {"waiting_on": (wanted.lines[0].keys or (wanted.lines[0].id,))[0]}
+        return Parked(cause="unmapped", reason=_unmapped(look, wanted), facts=facts)
     second = _needs_second_look(look, found, bodies)
     summary = _act_if_needed(look, purchase, wanted)
     if isinstance(summary, str):

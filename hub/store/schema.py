@@ -109,7 +109,7 @@ subject = Table(
     Column("second_look", Time),  # when the pending second look is due
     Column("verify_at", Time),  # an unknown result: search again then
     Column("waiting_since", Time),
-    Column("waiting_on", Text),  # an object id
+    Column("waiting_on", Text),  # an object id; parked as unmapped: the key that no catalog row names
     Column("looked_at", Time),
     Column("order_ref", Text),
     Column("customer", Text),  # the alias that customer_link knows

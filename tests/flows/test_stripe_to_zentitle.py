@@ -236,6 +236,19 @@ def test_what_is_not_in_the_catalog_waits_visibly_and_is_licensed_once_it_is(tow
     assert the_license(town, one)["seatCount"] == 40
 
 
+def test_a_changed_condition_frees_what_the_old_one_parked(town: Town) -> None:
+    row = '\n[[catalog]]\nstripe = "MYSTERY"\nsku = "PRO-100"\nwhen = "line.quantity > {}"\n'
+    town.configure(row.format(9))
+    town.restart("web", "worker", "clock")
+    one = town.vendors.buy("MYSTERY", 4)
+    town.until(lambda: town.subject(one).get("state") == "parked")
+    assert held(town, one) == []
+    town.configure(row.format(3))
+    town.restart("web", "worker", "clock")
+    town.until(lambda: held(town, one))
+    assert the_license(town, one)["seatCount"] == 4
+
+
 def test_more_disables_in_an_hour_than_the_guard_lets_pass_wait_for_approval(tmp_path: Path, sqlite_url: str) -> None:
     with a_town(tmp_path, sqlite_url, guard_min=5) as town:
         ids = [town.vendors.buy("PRO-100", 1) for _ in range(8)]
