@@ -1,4 +1,4 @@
-"""What a person tells the hub: let go what the guard holds back, look now, this task is done.
+"""What a person tells the hub: let go what the guard holds back, look now, leave this alone, this task is done.
 
 Each leaves a row in `audit`, in the transaction of the deed. All may be repeated: the second time they say False
 or only make due what is due already.
@@ -39,6 +39,46 @@ def ask_for_look(store: Store, ref: str, actor: str, origin: str) -> bool:
         if not subjects.wake(conn, subject.c.ref == ref, cause="asked", reason=f"{actor} asked for a look"):
             return False
         records.audit(conn, actor, origin, "look", ref, {})
+        return True
+
+    return store.write(unit)
+
+
+def hold(store: Store, ref: str, why: str, actor: str, origin: str) -> bool:
+    """No look does anything about this subject until it is released; False where it is held so, or not known.
+
+    A look that is at work meanwhile ends what it has begun.
+    """
+    because = f"{actor} holds it" + (f": {why}" if why else "")
+
+    def unit(conn: Connection) -> bool:
+        values = {
+            "held_because": because,
+            "state": "held",
+            "cause": "by a person",
+            "reason": because,
+            "next_look": None,
+            "marks": subject.c.marks + 1,  # so that a look at work does not write another state over it
+            "changed_at": db_now(),
+        }
+        where = (subject.c.ref == ref, subject.c.held_because.is_(None))
+        if conn.execute(update(subject).where(*where).values(values)).rowcount != 1:
+            return False
+        records.audit(conn, actor, origin, "hold", ref, {"why": why})
+        return True
+
+    return store.write(unit)
+
+
+def release(store: Store, ref: str, actor: str, origin: str) -> bool:
+    """Ends a person's hold and makes the subject due now; False where there is none."""
+
+    def unit(conn: Connection) -> bool:
+        where = (subject.c.ref == ref, subject.c.held_because.is_not(None))
+        if conn.execute(update(subject).where(*where).values(held_because=None)).rowcount != 1:
+            return False
+        subjects.wake(conn, subject.c.ref == ref, cause="asked", reason=f"{actor} released it")
+        records.audit(conn, actor, origin, "release", ref, {})
         return True
 
     return store.write(unit)

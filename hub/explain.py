@@ -13,13 +13,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
+from hub.asof import CREATES, FIELDS, SUCCEEDED, Then, sets, snapshot_at, written
 from hub.domain import Json
 from hub.store import Store, subjects
 from hub.store import schema as t
 
-FIELDS = ("offering", "seats", "overdraft", "expires_at", "enabled")
-CREATES = ("CreateGroup", "ExtendGroup")
-SUCCEEDED = ("done", "found")
 CHANGES_READ = 500
 RECEIPTS_SHOWN = 5
 RECEIPTS_WITHIN_S = 3600.0  # before the change that they led to: a look follows its events within a settle
@@ -126,7 +124,10 @@ class FieldWhy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """An entitlement and the reasons of its fields. `others`: further entitlements that the same words name."""
+    """An entitlement and the reasons of its fields. `others`: further entitlements that the same words name.
+
+    `at`: all of it is as the journal had it then; what the journal does not keep (seats used) is None.
+    """
 
     entitlement: str
     subject: str
@@ -139,7 +140,7 @@ class Explanation:
     status: str
     enabled: bool
     paid_until: str | None
-    seats_used: int
+    seats_used: int | None
     observation: Observation | None
     catalog: CatalogVersion
     read_at: float
@@ -147,16 +148,18 @@ class Explanation:
     fields: tuple[FieldWhy, ...]
     changes: tuple[Change, ...]
     others: tuple[str, ...] = ()
+    at: float | None = None
 
 
-def why(store: Store, words: str) -> Explanation | None:
+def why(store: Store, words: str, at: float | None = None) -> Explanation | None:
     """The explanation of the entitlement that `words` names; None where nobody knows it. Repeatable, reads only.
 
     Words: its id, its order reference, its activation code, or its subject (whole, or the last part).
+    With `at` (epoch seconds) it is as the journal had it then, None where it had not been made yet.
     """
     with store.read() as conn:
         found = entitlements_called(conn, words.strip())
-        return _explain(conn, found[0], tuple(found[1:])) if found else None
+        return _explain(conn, found[0], tuple(found[1:]), at) if found else None
 
 
 def as_json(explanation: Explanation) -> dict[str, Any]:
@@ -179,11 +182,18 @@ def _ids(conn: Connection, where: Any) -> list[str]:  # noqa: ANN401  (a SQL exp
     return list(conn.execute(stmt.limit(50)).scalars())
 
 
-def _explain(conn: Connection, id_: str, others: tuple[str, ...]) -> Explanation:
-    row = conn.execute(select(t.entitlement).where(t.entitlement.c.id == id_)).one()
-    customer = conn.execute(select(t.subject.c.customer_name).where(t.subject.c.ref == row.subject)).scalar()
-    journal = _about(_journal(conn, row.subject), row)
+def _explain(conn: Connection, id_: str, others: tuple[str, ...], at: float | None) -> Explanation | None:
+    now = conn.execute(select(t.entitlement).where(t.entitlement.c.id == id_)).one()
+    customer = conn.execute(select(t.subject.c.customer_name).where(t.subject.c.ref == now.subject)).scalar()
+    journal = _about(_journal(conn, now.subject), now)
+    row: Row[Any] | Then | None = now
+    if at is not None:
+        row = snapshot_at(now, journal, at)
+        journal = [one for one in journal if one.at <= at]
+    if row is None:
+        return None
     reader = _Reader(conn, row, journal)
+    paid = [line.paid_until for line in reader.lines.values() if line.paid_until]
     return Explanation(
         entitlement=row.id,
         subject=row.subject,
@@ -195,8 +205,8 @@ def _explain(conn: Connection, id_: str, others: tuple[str, ...]) -> Explanation
         offering=row.offering,
         status=row.body["status"],
         enabled=row.enabled,
-        paid_until=max((line.paid_until for line in reader.lines.values() if line.paid_until), default=None),
-        seats_used=row.body["seats_used"],
+        paid_until=max(paid, default=None) if at is None else None,
+        seats_used=row.body["seats_used"] if at is None else None,
         observation=reader.observation(row.observation, tuple(reader.lines)),
         catalog=reader.catalog(row.catalog_version),
         read_at=row.read_at,
@@ -204,10 +214,11 @@ def _explain(conn: Connection, id_: str, others: tuple[str, ...]) -> Explanation
         fields=tuple(reader.field(name) for name in FIELDS if _is_told(name, row)),
         changes=tuple(_change(one) for one in journal),
         others=others,
+        at=at,
     )
 
 
-def _is_told(name: str, row: Row[Any]) -> bool:
+def _is_told(name: str, row: Row[Any] | Then) -> bool:
     """A license without overdraft, of which no catalog row speaks, needs no word on it."""
     return name != "overdraft" or name in row.reasons or row.body["overdraft"] is not None
 
@@ -237,7 +248,7 @@ def _code(conn: Connection, order_ref: str) -> str | None:
 class _Reader:
     """What is read once for all fields of one entitlement."""
 
-    def __init__(self, conn: Connection, row: Row[Any], journal: Sequence[Row[Any]]) -> None:
+    def __init__(self, conn: Connection, row: Row[Any] | Then, journal: Sequence[Row[Any]]) -> None:
         self._conn, self._row, self._journal = conn, row, journal
         self._observations: dict[str, Row[Any] | None] = {}
         self._versions: dict[str, CatalogVersion] = {}
@@ -258,7 +269,7 @@ class _Reader:
             trouble = None
         lines = tuple(reason["lines"]) if reason else tuple(self.lines)
         value = _value(self._row, name)
-        by_hand = change is not None and _differs(name, _written(change, name), value)
+        by_hand = change is not None and _differs(name, written(change, name), value)
         seen = (change.observation if change else None) or self._row.observation
         version = change.catalog_version if change else self._row.catalog_version
         return FieldWhy(
@@ -300,7 +311,7 @@ class _Reader:
 
     def _newest(self, name: str, outcomes: Sequence[str]) -> Row[Any] | None:
         """The newest change with one of these outcomes that set the field, or made the entitlement."""
-        return next((one for one in self._journal if one.outcome in outcomes and _sets(one, name)), None)
+        return next((one for one in self._journal if one.outcome in outcomes and sets(one, name)), None)
 
     def _receipts(self, at: float) -> tuple[Receipt, ...]:
         r = t.receipt.c
@@ -327,20 +338,6 @@ def parts_of(seen: Json, ids: set[str], where: str = "") -> Iterator[Part]:
                 yield from parts_of(value, ids, f"{where}[{number}]")
 
 
-def _sets(change: Row[Any], name: str) -> bool:
-    """Whether a change sets the field; a create sets them all, by what the offering says."""
-    if change.action in CREATES:
-        return name != "overdraft"
-    return name in change.wanted or (name == "offering" and change.action == "ChangeOffering")
-
-
-def _written(change: Row[Any], name: str) -> Json:
-    """What a change wrote into the field; None where a create left it to the offering."""
-    if change.action == "ChangeOffering" and name == "offering":
-        return _json(change.wanted.get("sku"))
-    return _json(change.wanted.get(name))
-
-
 def _json(value: Any) -> Json:  # noqa: ANN401  (a JSON column's)
     return value  # type: ignore[no-any-return]
 
@@ -358,7 +355,7 @@ def _second(moment: str) -> datetime:
     return datetime.fromisoformat(moment).astimezone(UTC).replace(microsecond=0)
 
 
-def _value(row: Row[Any], name: str) -> Json:
+def _value(row: Row[Any] | Then, name: str) -> Json:
     return _json(row.enabled if name == "enabled" else row.body[name])
 
 

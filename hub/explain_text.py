@@ -48,7 +48,8 @@ def _print(out: Console, bold: str, said: str, indent: int, style: str = "") -> 
 
 
 def _state(found: Explanation) -> str:
-    return f"{'on' if found.enabled else 'off'} ({found.status}), {found.seats_used} seats in use"
+    used = f", {found.seats_used} seats in use" if found.seats_used is not None else ""
+    return f"{'on' if found.enabled else 'off'} ({found.status}){used}"
 
 
 def _head(found: Explanation) -> Iterator[str]:

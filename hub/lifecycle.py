@@ -43,9 +43,10 @@ class Parked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """The guard holds something back until it is approved."""
+    """Held back: by the guard until it is approved, or by a person until released; then nothing was looked at."""
 
     reason: str
+    cause: str = "guard"
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -88,8 +89,10 @@ def after_look(row: Mapping[str, Any], result: Result, began: float, now: float,
         case Parked():
             new |= _fresh(result.facts) | {"state": "parked", "cause": result.cause, "reason": result.reason}
             new |= {"summary": result.reason, "looked_at": began}
+        case Held(cause="by a person"):
+            new |= {"state": "held", "cause": result.cause, "reason": result.reason}
         case Held():
-            new |= _fresh(result.facts) | {"state": "held", "cause": "guard", "reason": result.reason}
+            new |= _fresh(result.facts) | {"state": "held", "cause": result.cause, "reason": result.reason}
             new |= {"summary": result.reason, "looked_at": began}
         case Later():
             new |= _later(row, result, now)

@@ -20,7 +20,7 @@ from hub.domain import License, Offering, Purchase, Ref, Standing
 from hub.errors import Hold, LeaseLost, PermanentError, RetryableError, UnknownResult, UnreadableError
 from hub.failpoint import failpoint
 from hub.leases import LeaseBook
-from hub.lifecycle import Failed, Later, Parked, Refused, Result, Settled, clock_time
+from hub.lifecycle import Failed, Held, Later, Parked, Refused, Result, Settled, clock_time
 from hub.policy import Unmapped, licenses_for
 from hub.ports import Found, Gone, PurchaseSource, SeeOther, Unsupported, Waiting
 from hub.reconcile.changes import make_so
@@ -45,7 +45,8 @@ def reconcile(
     `brief` is what the record had for it once it was leased; without it the look asks for itself.
     """
     look = Look(shop, book, leased, Memory())
-    result = _guarded(look, brief)
+    because = leased.row["held_because"]
+    result = Held(cause="by a person", reason=because) if because else _guarded(look, brief)
     further = (look.customer_lease,) if look.customer_lease else ()
     return result, further
 

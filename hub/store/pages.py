@@ -43,18 +43,25 @@ class Page:
 
 
 def subjects_called(conn: Connection, words: str, refs: Iterable[str]) -> list[str]:
-    """Subjects that `words` names: whole, by order reference, by their last part, else by the customer's name.
+    """Subjects that `words` names: whole, by order or customer reference, by last part, else by customer's name.
 
     `refs` are the connections' reference prefixes: most ids are found by order reference, which has an index.
     """
-    s = t.subject.c
-    order_refs = [words, *(f"{ref}:{words}" for ref in refs)]
-    exact = select(s.ref).where(or_(s.ref == words, s.order_ref.in_(order_refs))).limit(NAMES_TO)
-    if found := list(conn.execute(exact).scalars()):
-        return found
+    s, link = t.subject.c, t.customer_link.c
+    known = [words, *(f"{ref}:{words}" for ref in refs)]
+    aliases = select(link.alias).where(or_(link.account_ref == words, link.alias.in_(known)))
+    accounts = select(link.account_ref).where(link.alias.in_(known))
+    same_customer = select(link.alias).where(link.account_ref.in_(accounts))
+    for where in (
+        or_(s.ref == words, s.order_ref.in_(known)),
+        or_(s.customer.in_(known), s.customer.in_(aliases), s.customer.in_(same_customer)),
+    ):
+        stmt = select(s.ref).where(where).order_by(s.changed_at.desc()).limit(NAMES_TO)
+        if found := list(conn.execute(stmt).scalars()):
+            return found
     by_id = s.ref.like(f"%/{_escaped(words)}", escape="!")
     named = func.lower(s.customer_name).like(f"%{_escaped(words.lower())}%", escape="!")
-    either = select(s.ref, by_id.label("by_id")).where(or_(by_id, named, s.customer == words))  # one pass over all
+    either = select(s.ref, by_id.label("by_id")).where(or_(by_id, named))  # one pass over all
     rows = conn.execute(either.order_by(by_id.desc(), s.changed_at.desc()).limit(NAMES_TO)).all()
     return [row.ref for row in rows if row.by_id] or [row.ref for row in rows]
 

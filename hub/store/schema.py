@@ -111,6 +111,7 @@ subject = Table(
     Column("waiting_since", Time),
     Column("waiting_on", Text),  # an object id; parked as unmapped: the key that no catalog row names
     Column("looked_at", Time),
+    Column("held_because", Text),  # a person's hold, who and why as a sentence; no look does anything until released
     Column("order_ref", Text),
     Column("customer", Text),  # the alias that customer_link knows
     Column("customer_name", Text),
@@ -122,6 +123,7 @@ subject = Table(
     Index(None, "order_ref"),
     Index(None, "waiting_on"),
     Index(None, "changed_at"),
+    Index(None, "customer"),
 )
 
 lease = Table(
@@ -193,6 +195,7 @@ customer_link = Table(
     Column("alias", Text, primary_key=True),
     Column("account_ref", Text, nullable=False),
     Column("zentitle_id", Text, nullable=False),
+    Index(None, "account_ref"),
 )
 
 entitlement = Table(

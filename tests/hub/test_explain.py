@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 
 import pytest
 from rich.console import Console
@@ -13,7 +14,7 @@ from hub import explain
 from hub.explain_text import print_explanation
 from hub.store import Store, schema
 from tests.hub import factory
-from tests.hub.factory import LIFE, a_change, a_life, an_entitlement
+from tests.hub.factory import DAY, LIFE, a_change, a_life, an_entitlement
 
 
 @pytest.fixture
@@ -221,3 +222,77 @@ def test_a_customer_named_like_markup_is_printed_as_it_is(life: Store) -> None:
     life.write(lambda conn: conn.execute(update(schema.subject).values(customer_name=name)))
     said = _printed(explain.why(life, "ent_1"))
     assert "Evil [/x] [bold] \N{REPLACEMENT CHARACTER}[31m\N{REPLACEMENT CHARACTER}Inc" in said
+
+
+# as it was
+
+
+def as_it_was(store: Store, days_ago: float) -> dict[str, object]:
+    """Field -> value, as the journal had it so many days ago; {} before it was made."""
+    found = explain.why(store, "ent_1", at=time.time() - days_ago * DAY)
+    return {one.name: one.value for one in found.fields} if found else {}
+
+
+def test_an_entitlement_is_told_as_the_journal_had_it(life: Store) -> None:
+    seats = [as_it_was(life, days).get("seats") for days in (241, 200, 60, 20, 1)]
+    assert seats == [None, 10, 20, 15, 20]
+    assert as_it_was(life, 60)["expires_at"] == "2026-03-30T00:00:00+00:00"
+    assert as_it_was(life, 1)["expires_at"] == "2027-03-30T00:00:00+00:00"
+
+
+def test_before_it_was_made_there_was_none(life: Store) -> None:
+    assert explain.why(life, "ent_1", at=time.time() - 300 * DAY) is None
+
+
+def test_the_reasons_and_the_calls_are_those_of_then(life: Store) -> None:
+    old = {"rule": "seats_of", "because": "quantity × seats a unit: 15 × 1", "lines": ["si_1"]}
+    life.write(
+        lambda conn: conn.execute(
+            update(schema.change).where(schema.change.c.look == "look4").values(why={"seats": old})
+        )
+    )
+    found = explain.why(life, "ent_1", at=time.time() - 20 * DAY)
+    assert found
+    seats = next(one for one in found.fields if one.name == "seats")
+    assert seats.sentence == "quantity × seats a unit: 15 × 1"
+    assert seats.change
+    assert seats.change.look == "look4"
+    assert {one.look for one in found.changes} == {"look1", "look2", "look3", "look4"}
+
+
+def test_what_the_journal_does_not_keep_is_not_told_of_then(life: Store) -> None:
+    found = explain.why(life, "ent_1", at=time.time() - 20 * DAY)
+    assert found
+    assert (found.seats_used, found.paid_until) == (None, None)
+
+
+def test_a_value_that_nobody_wrote_before_is_what_the_next_change_found(store: Store) -> None:
+    now = time.time()
+
+    def unit(conn) -> None:
+        factory.a_subject(conn, LIFE)
+        an_entitlement(conn, LIFE, body={"seats": 20})
+        a_change(conn, LIFE, entitlement="ent_1", at=now - 10 * DAY, wanted={"seats": 20}, found={"seats": 3})
+
+    store.write(unit)
+    assert as_it_was(store, 11)["seats"] == 3
+    assert as_it_was(store, 9)["seats"] == 20
+    assert as_it_was(store, 11)["offering"] == "PRO-100"
+
+
+def test_an_offering_and_a_switch_are_told_as_they_were(store: Store) -> None:
+    now = time.time()
+
+    def unit(conn) -> None:
+        factory.a_subject(conn, LIFE)
+        an_entitlement(conn, LIFE, body={"offering": "TEAM", "enabled": False})
+        change = {"entitlement": "ent_1", "action": "ChangeOffering"}
+        a_change(conn, LIFE, at=now - 9 * DAY, wanted={"sku": "TEAM"}, found={"offering": "PRO-100"}, **change)
+        switch = {"entitlement": "ent_1", "action": "Disable"}
+        a_change(conn, LIFE, at=now - 5 * DAY, wanted={"enabled": False}, found={"enabled": True}, **switch)
+        refused = {"entitlement": "ent_1", "action": "Disable", "outcome": "refused"}
+        a_change(conn, LIFE, at=now - 8 * DAY, wanted={"enabled": False}, found={"enabled": True}, **refused)
+
+    store.write(unit)
+    told = [(as_it_was(store, days)["offering"], as_it_was(store, days)["enabled"]) for days in (10, 7, 1)]
+    assert told == [("PRO-100", True), ("TEAM", True), ("TEAM", False)]

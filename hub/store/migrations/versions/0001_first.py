@@ -74,6 +74,7 @@ def upgrade() -> None:
         sa.Column("zentitle_id", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("alias", name=op.f("pk_customer_link")),
     )
+    op.create_index(op.f("ix_customer_link_account_ref"), "customer_link", ["account_ref"], unique=False)
     op.create_table(
         "entitlement",
         sa.Column("id", sa.Text(), nullable=False),
@@ -236,6 +237,7 @@ def upgrade() -> None:
         sa.Column("waiting_since", sa.Float(precision=53), nullable=True),
         sa.Column("waiting_on", sa.Text(), nullable=True),
         sa.Column("looked_at", sa.Float(precision=53), nullable=True),
+        sa.Column("held_because", sa.Text(), nullable=True),
         sa.Column("order_ref", sa.Text(), nullable=True),
         sa.Column("customer", sa.Text(), nullable=True),
         sa.Column("customer_name", sa.Text(), nullable=True),
@@ -246,6 +248,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("ref", name=op.f("pk_subject")),
     )
     op.create_index(op.f("ix_subject_changed_at"), "subject", ["changed_at"], unique=False)
+    op.create_index(op.f("ix_subject_customer"), "subject", ["customer"], unique=False)
     op.create_index(op.f("ix_subject_order_ref"), "subject", ["order_ref"], unique=False)
     op.create_index(
         op.f("ix_subject_state_priority_next_look"), "subject", ["state", "priority", "next_look"], unique=False
