@@ -1,9 +1,10 @@
 """A stateful double of the Zentitle2 Management API 2025-10-10, as unkind as the vendor is, or is thought to be.
 
 No idempotency, nothing unique, relative renewals, lists that may lag, tokens that end. What the vendor leaves
-open is set by `Switches`; faults come from `connectors.emulation`. Webhooks are not sent. Rules:
-`emulator_model`; JSON: `emulator_wire`. Facts: the vendor's OpenAPI of 2024-01-01 and its own clients generated
-from 2025-10-10 (integrations-n8n 1.1.1, growth-platform-demo-dotnet), read 2026.
+open is set by `Switches`; faults come from `connectors.emulation`. Rules: `emulator_model`; JSON: `emulator_wire`;
+events and when they come: `emulator_events`; listeners and delivery: `emulator_webhooks`. Facts: the vendor's OpenAPI
+of 2024-01-01 and its own clients generated from 2025-10-10 (integrations-n8n 1.1.1, growth-platform-demo-dotnet),
+read 2026.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import secrets
 import threading
 import time
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -24,6 +24,7 @@ from werkzeug.wrappers import Request, Response
 
 from connectors.emulation import Clock, Emulator, iso, reply
 from connectors.zentitle import emulator_wire as wire
+from connectors.zentitle.emulator_events import CATALOG
 from connectors.zentitle.emulator_model import (
     NO_OVERDRAFT,
     NONE,
@@ -37,9 +38,11 @@ from connectors.zentitle.emulator_model import (
     moment_of,
     whole,
 )
+from connectors.zentitle.emulator_webhooks import Deliveries, Listener
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import datetime
 
 T = TypeVar("T")
 
@@ -81,6 +84,8 @@ ROUTES = (
     ("GET", "/entitlements/<id_>/activations-log", "list_activations_log"),
     ("POST", "/entitlements/activations", "take_seat"),
     ("PATCH", "/entitlements/activations", "refresh_seat"),
+    ("POST", "/entitlements/<id_>/provision", "provision_entitlement"),
+    ("PATCH", "/entitlements/activations/<id_>/features/checkout", "check_out_feature"),
     ("GET", "/entitlements/activations/<id_>", "get_seat"),
     ("DELETE", "/entitlements/activations/<id_>", "free_seat"),
     ("POST", "/products", "create_product"),
@@ -97,6 +102,13 @@ ROUTES = (
     ("GET", "/offerings/<id_>", "get_offering"),
     ("PATCH", "/offerings/<id_>", "update_offering"),
     ("GET", "/account/key", "account_key"),
+    ("POST", "/account/webhooks", "create_listener"),
+    ("GET", "/account/webhooks", "list_listeners"),
+    ("GET", "/account/webhooks/events", "list_event_types"),
+    ("GET", "/account/webhooks/<id_>", "get_listener"),
+    ("PUT", "/account/webhooks/<id_>", "replace_listener"),
+    ("DELETE", "/account/webhooks/<id_>", "delete_listener"),
+    ("POST", "/account/webhooks/<id_>/test", "send_test_event"),
 )
 
 
@@ -181,7 +193,10 @@ class ZentitleEmulator(Emulator):
         self._bucket = Bucket()
         self._running = 0
         self._key_lock = threading.Lock()
+        self._made_key: rsa.RSAPrivateKey | None = None
+        self.deliveries = Deliveries(lambda: self.signing_key, seed)
         self.reset()
+        self.clock.on_move(self._moved)
 
     # Every request
 
@@ -194,6 +209,7 @@ class ZentitleEmulator(Emulator):
         """The vendor's own answer, without faults."""
         with self.lock:
             self.tenant.unique_codes = self.switches.unique_codes
+            self.tenant.catch_up(self.clock.now())
             try:
                 if request.path.startswith("/api/"):
                     self._admit(request)
@@ -202,6 +218,7 @@ class ZentitleEmulator(Emulator):
                 response = reply(wire.api_error(refused), refused.status)
                 if refused.status == 401:
                     response.headers["WWW-Authenticate"] = "Bearer"
+            self._publish()
         return self._echoed(request, response)
 
     def refuse(self, status: int, message: str) -> Response:
@@ -272,13 +289,26 @@ class ZentitleEmulator(Emulator):
             }
         )
 
+    def _moved(self, now: datetime) -> None:
+        """Business time went on: what it raises is sent."""
+        with self.lock:
+            self.tenant.catch_up(now)
+            self._publish()
+
+    def _publish(self) -> None:
+        """Sends what happened since."""
+        happened, self.tenant.happened = self.tenant.happened, []
+        for one in happened:
+            self.deliveries.publish(one)
+
     # Customers
 
     def create_customer(self, request: Request) -> Response:
         """POST /customers."""
         row = self._new("cust", "customer", wire.parse(request.get_data(), wire.CUSTOMER))
-        row |= {"createdAt": whole(self.clock.now()), "updatedAt": None, "disabledDate": None}
-        self.tenant.customers.put(row["id"], row)
+        now = self.clock.now()
+        row |= {"createdAt": whole(now), "updatedAt": None, "disabledDate": None}
+        self.tenant.put_customer(row, now, "customer.created")
         self._wrote(request, customer=row["id"])
         return reply(wire.customer_model(row), 201)
 
@@ -295,7 +325,8 @@ class ZentitleEmulator(Emulator):
         old = self.tenant.customer(id_)
         given = wire.parse(request.get_data(), wire.CUSTOMER)
         row = old | wire.DEFAULTS["customer"] | {"status": old["status"]} | given
-        self.tenant.customers.put(id_, row | {"updatedAt": whole(self.clock.now())})
+        now = self.clock.now()
+        self.tenant.put_customer(row | {"updatedAt": whole(now)}, now, "customer.updated")
         return self._done(request, customer=id_)
 
     def disable_customer(self, request: Request, id_: str) -> Response:
@@ -354,7 +385,7 @@ class ZentitleEmulator(Emulator):
 
     def update_group(self, request: Request, id_: str) -> Response:
         """PATCH /entitlements/groups/{id}."""
-        self.tenant.update_group(id_, wire.parse(request.get_data(), wire.UPDATE_GROUP))
+        self.tenant.update_group(id_, wire.parse(request.get_data(), wire.UPDATE_GROUP), self.clock.now())
         return self._done(request, self.tenant.group(id_).entitlements, group=id_)
 
     def extend_group(self, request: Request, id_: str) -> Response:
@@ -424,6 +455,11 @@ class ZentitleEmulator(Emulator):
         self.tenant.switch(id_, self.clock.now(), on=False)
         return self._done(request, [id_])
 
+    def provision_entitlement(self, request: Request, id_: str) -> Response:
+        """POST /entitlements/{id}/provision."""
+        self.tenant.provision(id_, self.clock.now())
+        return self._done(request, [id_])
+
     def add_entitlement_note(self, request: Request, id_: str) -> Response:
         """POST /entitlements/{id}/notes. A repeated call adds another."""
         self.tenant.entitlement(id_)
@@ -482,6 +518,13 @@ class ZentitleEmulator(Emulator):
     def free_seat(self, request: Request, id_: str) -> Response:
         """DELETE /entitlements/activations/{id}."""
         return self._done(request, [self.tenant.free_seat(id_, self.clock.now()).id])
+
+    def check_out_feature(self, request: Request, id_: str) -> Row:
+        """PATCH /entitlements/activations/{id}/features/checkout: usageCount features alone. A repeated call adds."""
+        given = wire.parse(request.get_data(), wire.CHECK_OUT)
+        entitlement = self.tenant.check_out(id_, given["key"], given["amount"], self.clock.now())
+        self._wrote(request, [entitlement.id])
+        return wire.activation_feature(self.tenant, entitlement, given["key"])
 
     # Catalog
 
@@ -566,11 +609,59 @@ class ZentitleEmulator(Emulator):
     def signing_key(self) -> rsa.RSAPrivateKey:
         """The tenant's RSA key, 2048 bit, made when first asked for."""
         with self._key_lock:
+            self._made_key = self._made_key or rsa.generate_private_key(public_exponent=65537, key_size=2048)
             return self._made_key
 
-    @cached_property
-    def _made_key(self) -> rsa.RSAPrivateKey:
-        return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    def rotate_key(self) -> None:
+        """From now on another key signs, also what is sent again."""
+        with self._key_lock:
+            self._made_key = None
+
+    # Webhooks
+
+    def create_listener(self, request: Request) -> Response:
+        """POST /account/webhooks. Two may share an address: that is not documented."""
+        listener = self._listener(self.tenant.new_id("whl"), request)
+        return reply(listener.model(), 201)
+
+    def list_listeners(self, request: Request) -> Row:
+        """GET /account/webhooks."""
+        return self._page(request, list(self.deliveries.listeners.values()), Listener.model)
+
+    def list_event_types(self, _: Request) -> Row:
+        """GET /account/webhooks/events."""
+        items = [{"type": type_, "code": code, "description": told} for code, (type_, told) in CATALOG.items()]
+        return {"items": items, "elementsTotal": len(items)}
+
+    def get_listener(self, _: Request, id_: str) -> Row:
+        """GET /account/webhooks/{id}."""
+        return self._known_listener(id_).model()
+
+    def replace_listener(self, request: Request, id_: str) -> Response:
+        """PUT /account/webhooks/{id}."""
+        self._listener(self._known_listener(id_).id, request)
+        return Response(status=204)
+
+    def delete_listener(self, _: Request, id_: str) -> Response:
+        """DELETE /account/webhooks/{id}."""
+        del self.deliveries.listeners[self._known_listener(id_).id]
+        return Response(status=204)
+
+    def send_test_event(self, _: Request, id_: str) -> Response:
+        """POST /account/webhooks/{id}/test."""
+        self.deliveries.test(self._known_listener(id_), self.clock.now())
+        return Response(status=204)
+
+    def _listener(self, id_: str, request: Request) -> Listener:
+        given = wire.parse(request.get_data(), wire.LISTENER)
+        listener = Listener(id_, given["uri"], tuple(given["subscriptions"]))
+        self.deliveries.listeners[id_] = listener
+        return listener
+
+    def _known_listener(self, id_: str) -> Listener:
+        if id_ not in self.deliveries.listeners:
+            raise missing("Webhook")
+        return self.deliveries.listeners[id_]
 
     # What the handlers share
 
@@ -658,13 +749,32 @@ class ZentitleEmulator(Emulator):
             "edit": self.edit,
             "grants": lambda _: self.grants(),
             "history": lambda _: self.history_rows,
+            "webhook": lambda given: self.webhook(**given),
+            "delivery": self.deliveries.configure,
+            "deliver": lambda given: {"queued": self.deliveries.again(given.get("events"))},
+            "deliveries": lambda _: self.deliveries.tried(),
+            "undelivered": lambda _: self.deliveries.undelivered(),
+            "events": lambda _: self.deliveries.bodies(),
+            "rotate_key": lambda _: self.rotate_key(),
         }
+        if name == "drain":  # waits, so without the lock
+            return self.deliveries.drain(**body)
         with self.lock:
             try:
                 result = calls[name](body)
             except Refused as refused:
                 return {"refused": refused.status, "error": refused.details}
+            finally:
+                self._publish()
             return {"ok": True} if result is None else result
+
+    def webhook(self, url: str, subscriptions: Sequence[str] = tuple(CATALOG)) -> Row:
+        """Events go to `url` from now on, all unless said otherwise. The same URL again replaces its listener."""
+        with self.lock:
+            known = next((one.id for one in self.deliveries.listeners.values() if one.uri == url), None)
+            listener = Listener(known or self.tenant.new_id("whl"), url, tuple(subscriptions))
+            self.deliveries.listeners[listener.id] = listener
+            return listener.model()
 
     def state(self) -> Row:
         """Customers, catalog and grants."""
@@ -672,13 +782,15 @@ class ZentitleEmulator(Emulator):
             "customers": [wire.customer_model(row) for row in self.tenant.customers.rows()],
             "offerings": [wire.offering_model(self.tenant, row) for row in self.tenant.offerings.rows()],
             "grants": self.grants(),
+            "listeners": [listener.model() for listener in self.deliveries.listeners.values()],
             "writes": len(self.history_rows),
         }
 
     def reset(self) -> None:
-        """An empty tenant with the default catalog and the ids that the seed gives; switches and tokens stay."""
+        """An empty tenant with the default catalog and the seed's ids; switches, tokens and listeners stay."""
         with self.lock:
             self.tenant = Tenant(self._seed)
+            self.tenant.catch_up(self.clock.now())
             self.history_rows = []
             self.seed()
 
@@ -708,9 +820,14 @@ class ZentitleEmulator(Emulator):
         overdraft: Row = NO_OVERDRAFT,
         mode: str = "concurrent",
         plan_type: str = "paid",
+        maintenance: Row | None = None,
+        features: Mapping[str, int | None] | None = None,
+        feature_overdraft: Row = NO_OVERDRAFT,
+        usage_reset: str | None = None,
     ) -> str:
         """Adds an offering with a plan of its own, and its product where that is new. `duration` None: perpetual.
 
+        `features`: key -> how much may be used (None: without end) until `usage_reset` (never, onRenewal, monthly).
         Gives its id; a SKU that is there is from now on sold as this one.
         """
         with self.lock:
@@ -734,9 +851,15 @@ class ZentitleEmulator(Emulator):
                 "overdraftSeatLimit": overdraft,
                 "concurrencyMode": mode,
                 "gracePeriod": grace,
-                "usageResetSchedule": "onRenewal" if duration else "never",
+                "usageResetSchedule": usage_reset or ("onRenewal" if duration else "never"),
+                "hasMaintenance": maintenance is not None,
+                "maintenanceDuration": maintenance or NONE,
             }
             row = self._new("off", "offering", offering)
+            self.tenant.features[row["id"]] = {
+                key: {"id": self.tenant.new_id("feat"), "value": value, "overdraftLimit": feature_overdraft}
+                for key, value in (features or {}).items()
+            }
             self.tenant.put_offering(row)
             return str(row["id"])
 
@@ -754,7 +877,7 @@ class ZentitleEmulator(Emulator):
         return row
 
     def fill(self, groups: int, sku: str = "PRO-100", per_customer: int = 1) -> None:
-        """Adds so many groups, one entitlement each, with customers `fill:<n>`; nothing goes into the history."""
+        """Adds so many groups, one entitlement each, with customers `fill:<n>`; no history, no events."""
         with self.lock:
             now = self.clock.now()
             for number in range(groups):
@@ -771,6 +894,7 @@ class ZentitleEmulator(Emulator):
                     )
                 given = {"skus": [sku], "customerId": row["id"], "orderRefId": f"fill:{number}"}
                 self.tenant.create_group(given, now)
+            self.tenant.happened.clear()
 
     def activate(self, body: Row) -> list[Row]:
         """Takes the seats `seatIds` of the chosen entitlement (`_chosen`); a refused one says `denied`."""
@@ -792,7 +916,7 @@ class ZentitleEmulator(Emulator):
             held = self.tenant.seats(entitlement, now)
             ended = [held[seat_id] for seat_id in body.get("seatIds", list(held)) if seat_id in held]
             for seat in ended:
-                self.tenant.free_seat(seat.id, now)
+                self.tenant.free_seat(seat.id, now, "deactivate")
             self._note_write("USER", "/_sandbox/deactivate", body, [entitlement.id])
             return [{"seatId": seat.seat_id, "activationId": seat.id} for seat in ended]
 
@@ -811,6 +935,8 @@ class ZentitleEmulator(Emulator):
             given = wire.parse(json.dumps(body).encode(), wire.UPDATE_ENTITLEMENT)
             if given:
                 self.tenant.update(entitlement.id, given, now, force=body.get("force", False))
+            else:
+                self.tenant.tell_updated(entitlement.id, now)
             self._note_write("PERSON", "/_sandbox/edit", body, [entitlement.id])
             return self._grant(self.tenant.entitlement(entitlement.id))
 

@@ -19,8 +19,10 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
+from connectors.zentitle.emulator_events import Agenda, Due, Happened, reminders
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 Row: TypeAlias = dict[str, Any]
 T = TypeVar("T")
@@ -125,7 +127,10 @@ class Entitlement:
     activated_at: datetime | None = None
     expires_at: datetime | None = None
     disabled_at: datetime | None = None
+    provisioned_at: datetime | None = None
     exported: bool = False
+    used: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    cycle_began: datetime | None = None
     edited: frozenset[str] = frozenset()
     seats: Mapping[str, Seat] = field(default_factory=lambda: MappingProxyType({}))
 
@@ -189,6 +194,14 @@ def overdraft_seats(seat_count: int, limit: Row) -> int | None:
             return seat_count * int(limit.get("value") or 0) // 100
         case _:
             return 0
+
+
+def feature_limit(feature: Row) -> int | None:
+    """How much of a feature may be used, overdraft included; None: without end."""
+    if feature["value"] is None:
+        return None
+    extra = overdraft_seats(feature["value"], feature["overdraftLimit"])
+    return None if extra is None else int(feature["value"]) + extra
 
 
 def seat_figures(entitlement: Entitlement, used: int) -> Row:
@@ -288,9 +301,10 @@ def moment_of(text: str) -> datetime:
 class Table(Generic[T]):
     """Records by id, oldest first, with the versions of the last ten minutes for lists that lag."""
 
-    def __init__(self) -> None:
+    def __init__(self, watch: Callable[[str, T], None] = lambda _id, _record: None) -> None:
         self.now: dict[str, T] = {}
         self._past: dict[str, list[tuple[float, T]]] = {}
+        self._watch = watch
 
     def put(self, id_: str, record: T) -> None:
         """Makes `record` the present one."""
@@ -300,6 +314,7 @@ class Table(Generic[T]):
         if len(versions) > 1 and versions[1][0] < moment - KEEP_VERSIONS_S:
             del versions[: max(0, bisect_right(versions, moment - KEEP_VERSIONS_S, key=lambda v: v[0]) - 1)]
         self.now[id_] = record
+        self._watch(id_, record)
 
     def at(self, id_: str, moment: float | None) -> T | None:
         """The record as it was at `moment` (machine time, monotonic), or is (None)."""
@@ -325,7 +340,7 @@ class Tenant:
         self.unique_codes = False
         self.customers: Table[Row] = Table()
         self.groups: Table[Group] = Table()
-        self.entitlements: Table[Entitlement] = Table()
+        self.entitlements: Table[Entitlement] = Table(self._plan)
         self.products: Table[Row] = Table()
         self.editions: Table[Row] = Table()
         self.plans: Table[Row] = Table()
@@ -336,6 +351,9 @@ class Tenant:
         self.groups_with_code: defaultdict[str, dict[str, None]] = defaultdict(dict)
         self.offering_with_sku: dict[str, str] = {}
         self.entitlement_of_seat: dict[str, str] = {}
+        self.features: dict[str, Mapping[str, Row]] = {}  # offering id -> key -> {"value", "overdraftLimit"}
+        self.happened: list[Happened] = []
+        self.agenda = Agenda()
 
     def new_id(self, prefix: str) -> str:
         """A type prefix and 22 URL-safe characters, as the vendor's; the seed decides them."""
@@ -383,7 +401,95 @@ class Tenant:
         """The ids of all entitlements of a customer."""
         return [id_ for group in self.groups.rows(self.groups_of[customer_id]) for id_ in group.entitlements]
 
+    # What it tells of itself
+
+    def tell(self, code: str, resource: str, at: datetime, **payload: Any) -> None:  # noqa: ANN401
+        """An event; whoever sends takes it out of `happened`."""
+        self.happened.append(Happened(code, resource, at, payload))
+
+    def tell_updated(self, id_: str, now: datetime) -> None:
+        """entitlement.updated with the entitlement's values as they are."""
+        one = self.entitlements.now[id_]
+        self.tell(
+            "entitlement.updated",
+            id_,
+            now,
+            entitlementId=id_,
+            entitlementGroupId=one.group_id,
+            expiryDate=one.expires_at,
+            seatCount=one.seat_count,
+            disabled=one.disabled_at is not None,
+            overdraftSeatLimit={"type": one.overdraft["type"], "value": one.overdraft.get("value")},
+            updatedDate=now,
+        )
+
+    def tell_activated(self, one: Entitlement, now: datetime) -> None:
+        """entitlement.activated."""
+        kind = self.terms(one.offering_id).plan["licenseType"]
+        dates = {"activatedAt": one.activated_at, "expiresAt": one.expires_at}
+        self.tell("entitlement.activated", one.id, now, entitlementId=one.id, licenseType=kind, **dates)
+
+    def tell_seat(self, code: str, one: Entitlement, seat: Seat, now: datetime, *, over: bool, **more: Any) -> None:  # noqa: ANN401
+        """entitlement.seat.activated or .deactivated; `over`: it is, or was, an overdraft seat."""
+        self.tell(
+            code,
+            one.id,
+            now,
+            entitlementId=one.id,
+            activationId=seat.id,
+            activationMode="online",
+            seatId=seat.seat_id,
+            seatName=seat.name,
+            seatsUsed=len(self.seats(one, now)),
+            isOverdraftSeat=over,
+            activatedAt=seat.activated,
+            leaseExpiry=seat.lease_expiry,
+            **more,
+        )
+
+    def tell_group(self, group: Group, now: datetime) -> None:
+        """entitlement.group.updated."""
+        self.tell("entitlement.group.updated", group.id, now, entitlementGroupId=group.id, updatedDate=now)
+
+    def _plan(self, id_: str, one: Entitlement) -> None:
+        """Reminders, expiry and ends of cycles of an entitlement are on the agenda. A lease's end raises nothing."""
+        over = grace_expiry(one) or one.expires_at
+        cycle = self.next_cycle(one) if one.usage_reset == "monthly" else None
+        self._put_on_agenda(id_, "license", one.expires_at, over)
+        self._put_on_agenda(id_, "maintenance", one.maintenance_expires_at, one.maintenance_expires_at)
+        self.agenda.plan(id_, "usage", (cycle, cycle) if cycle else None, {"usage": cycle} if cycle else {})
+
+    def _put_on_agenda(self, id_: str, about: str, expires_at: datetime | None, over: datetime | None) -> None:
+        if expires_at is None or over is None:
+            self.agenda.plan(id_, about, None, {})
+            return
+        family = "entitlement" if about == "license" else "entitlement.maintenance"
+        self.agenda.plan(id_, about, (expires_at, over), reminders(expires_at, over, family))
+
+    def catch_up(self, now: datetime) -> None:
+        """All that business time has raised until now is told, each with the time that it came due."""
+        for due in self.agenda.due(now):
+            self._come_due(due, self.entitlements.now[due.entitlement])
+
+    def _come_due(self, due: Due, one: Entitlement) -> None:
+        expires_at, over_at = due.mark
+        if due.what == "usage":
+            self.end_cycle(one, due.at)
+        elif due.what == "entitlement.expired":
+            self.tell(due.what, one.id, due.at, entitlementId=one.id, expiredAt=over_at)
+        elif due.what == "entitlement.maintenance.expired":
+            self.tell(due.what, one.id, due.at, entitlementId=one.id, maintenanceExpiredAt=expires_at)
+        else:
+            days = (expires_at - due.at).days
+            self.tell(due.what, one.id, due.at, entitlementId=one.id, expiresAt=expires_at, daysToExpire=days)
+
     # Catalog and customers
+
+    def put_customer(self, row: Row, now: datetime, code: str) -> None:
+        """Keeps a customer and tells of it."""
+        self.customers.put(row["id"], row)
+        more = {"disabled": row["status"] == "disabled"} if code == "customer.updated" else {}
+        self.tell(code, row["id"], now, customerId=row["id"], name=row["name"], **more)
 
     def put_offering(self, row: Row) -> None:
         """Keeps an offering; 422 where its edition or plan is unknown. The last one of a SKU is the one sold."""
@@ -397,7 +503,7 @@ class Tenant:
     def switch_customer(self, id_: str, now: datetime, *, on: bool) -> None:
         """Enables or disables a customer; its entitlements follow by their status (seen: OAS24)."""
         stamp = {"status": "active" if on else "disabled", "disabledDate": None if on else whole(now)}
-        self.customers.put(id_, self.customer(id_) | stamp | {"updatedAt": whole(now)})
+        self.put_customer(self.customer(id_) | stamp | {"updatedAt": whole(now)}, now, "customer.updated")
 
     # Groups
 
@@ -426,11 +532,22 @@ class Tenant:
             order_ref=given.get("orderRefId"),
             codes=(code,),
         )
+        self.tell(
+            "entitlement.group.created",
+            group.id,
+            now,
+            entitlementGroupId=group.id,
+            createdDate=group.created,
+            orderRefId=group.order_ref,
+            customerId=group.customer_id,
+        )
         return self.add_entitlements(group, offerings, now)
 
     def extend_group(self, id_: str, skus: Sequence[str], now: datetime) -> Group:
         """The group with an entitlement more per SKU, also of SKUs that it has."""
-        return self.add_entitlements(self.group(id_), self.offerings_of(skus), now)
+        group, offerings = self.group(id_), self.offerings_of(skus)
+        self.tell_group(group, now)
+        return self.add_entitlements(group, offerings, now)
 
     def add_entitlements(self, group: Group, offerings: Sequence[str], now: datetime) -> Group:
         """The group with new entitlements of these offerings, all kept."""
@@ -441,14 +558,21 @@ class Tenant:
         self.put_group(group)
         for one in made:
             self.entitlements.put(one.id, one)
+            kind = self.terms(one.offering_id).plan["licenseType"]
+            of = {"entitlementId": one.id, "entitlementGroupId": group.id}
+            self.tell("entitlement.created", one.id, now, **of, licenseType=kind, createdDate=one.created)
+            if one.activated_at:
+                self.tell_activated(one, now)
         return group
 
-    def update_group(self, id_: str, given: Row) -> None:
+    def update_group(self, id_: str, given: Row, now: datetime) -> None:
         """Sets customer and order reference where given."""
         self.check_customer(given.get("customerId"))
         names = {"customerId": "customer_id", "orderRefId": "order_ref"}
         values: Row = {ours: given[name] for name, ours in names.items() if name in given}
-        self.put_group(replace(self.group(id_), **values))
+        group = replace(self.group(id_), **values)
+        self.put_group(group)
+        self.tell_group(group, now)
 
     def find_group(self, code: str, product_id: str) -> Group:
         """The oldest group with this code and an entitlement of this product, or 404."""
@@ -492,6 +616,7 @@ class Tenant:
         if not force and entitlement.seat_count < len(self.seats(entitlement, now)):
             raise invalid("seatCount", "Seat count is lower than the seats in use")
         self.entitlements.put(entitlement.id, entitlement)
+        self.tell_updated(entitlement.id, now)
 
     def update(self, id_: str, given: Row, now: datetime, *, force: bool) -> None:
         """PATCH: only the given values."""
@@ -507,7 +632,9 @@ class Tenant:
         entitlement = self.writable(id_, now)
         if self.status(entitlement, now) != "created":
             raise conflict("Entitlement can't be activated in its state")
-        self.entitlements.put(id_, activated(entitlement, self.terms(entitlement.offering_id), now))
+        entitlement = activated(entitlement, self.terms(entitlement.offering_id), now)
+        self.entitlements.put(id_, entitlement)
+        self.tell_activated(entitlement, now)
 
     def renew(self, id_: str, now: datetime) -> None:
         """One period more. NOT repeatable: two calls add two."""
@@ -518,7 +645,12 @@ class Tenant:
         if entitlement.activated_at is None:
             raise conflict("Entitlement was never activated")
         expiry = renewed_expiry(entitlement, terms.plan["licenseDuration"], now)
-        self.entitlements.put(id_, replace(entitlement, expires_at=expiry))
+        dates = {"renewedAt": now, "previousExpiryDate": entitlement.expires_at, "newExpiryDate": expiry}
+        entitlement = replace(entitlement, expires_at=expiry)
+        self.entitlements.put(id_, entitlement)
+        self.tell("entitlement.renewed", id_, now, entitlementId=id_, **dates)
+        if entitlement.usage_reset == "onRenewal":
+            self.end_cycle(entitlement, now)
 
     def change_offering(self, id_: str, offering_id: str, now: datetime, *, force: bool) -> None:
         """Another offering of the same product; the term starts again."""
@@ -543,6 +675,54 @@ class Tenant:
         entitlement = self.writable(id_, now)
         stamp = None if on else entitlement.disabled_at or whole(now)
         self.entitlements.put(id_, replace(entitlement, disabled_at=stamp))
+        self.tell_updated(id_, now)
+
+    def provision(self, id_: str, now: datetime) -> None:
+        """Asks an outside system to provision it: an event, and its date (seen: OAS24)."""
+        entitlement = replace(self.entitlement(id_), provisioned_at=whole(now))
+        self.entitlements.put(id_, entitlement)
+        product = self.product_id(entitlement)
+        self.tell("entitlement.provision", id_, now, entitlementId=id_, productId=product)
+
+    # Features that are used up
+
+    def next_cycle(self, one: Entitlement) -> datetime | None:
+        """When the usage counters are reset next; None without counters, or where nobody knows."""
+        if not self.features.get(one.offering_id) or one.activated_at is None:
+            return None
+        if one.usage_reset == "onRenewal":
+            return one.expires_at
+        began = one.cycle_began or one.activated_at
+        months = (began.year - one.activated_at.year) * 12 + began.month - one.activated_at.month + 1
+        return add_months(one.activated_at, months) if one.usage_reset == "monthly" else None
+
+    def end_cycle(self, one: Entitlement, at: datetime) -> None:
+        """The usage counters are reset, and their totals told; nothing where there are none."""
+        if not (features := self.features.get(one.offering_id)):
+            return
+        totals = [
+            {"key": key, "used": used, "overdraftUsed": 0 if value is None else max(0, used - value)}
+            for key, value in ((key, feature["value"]) for key, feature in features.items())
+            for used in [one.used.get(key, 0)]
+        ]
+        cycle = {"billingCycleStart": one.cycle_began or one.activated_at, "billingCycleEnd": whole(at)}
+        self.entitlements.put(one.id, replace(one, used=MappingProxyType({}), cycle_began=whole(at)))
+        self.tell("entitlement.usage.summary", one.id, at, entitlementId=one.id, **cycle, featureUsages=totals)
+
+    def check_out(self, activation_id: str, key: str, amount: int, now: datetime) -> Entitlement:
+        """Uses up so much of a usageCount feature, for good; 402 beyond its limit."""
+        entitlement, seat = self.seat(activation_id, now)
+        feature = self.features.get(entitlement.offering_id, {}).get(key)
+        if feature is None:
+            raise missing("Feature")
+        used, limit = entitlement.used.get(key, 0) + amount, feature_limit(feature)
+        if limit is not None and used > limit:
+            self.note_seat(entitlement.id, seat.id, seat.seat_id, "featureCheckoutDenied", now)
+            raise Refused(402, "The usage limit is reached", code="featureLimitReached")
+        self.note_seat(entitlement.id, seat.id, seat.seat_id, "featureCheckout", now)
+        entitlement = replace(entitlement, used=MappingProxyType({**entitlement.used, key: used}))
+        self.entitlements.put(entitlement.id, entitlement)
+        return entitlement
 
     # Seats
 
@@ -573,6 +753,7 @@ class Tenant:
             raise Refused(402, refusal, code="activationDenied")
         if entitlement.activated_at is None:
             entitlement = activated(entitlement, self.terms(entitlement.offering_id), now)
+            self.tell_activated(entitlement, now)
         seats = self.seats(entitlement, now)
         held = seats.get(seat_id)
         seat = Seat(
@@ -589,6 +770,9 @@ class Tenant:
         self.entitlement_of_seat[seat.id] = entitlement.id
         operation = "refresh" if held else "activate"
         self.note_seat(entitlement.id, seat.id, seat_id, operation, now, lease=seat.lease_expiry)
+        if not held:
+            over = len(seats) >= entitlement.seat_count
+            self.tell_seat("entitlement.seat.activated", entitlement, seat, now, over=over)
         return entitlement, seat
 
     def refusal(self, entitlement: Entitlement, seat_id: str, now: datetime) -> str | None:
@@ -620,14 +804,18 @@ class Tenant:
             raise invalid("activationId", "The lease already ends with the entitlement")
         return self.hold_seat(entitlement, seat.seat_id, seat.name, now)
 
-    def free_seat(self, activation_id: str, now: datetime) -> Entitlement:
-        """Ends a held seat."""
+    def free_seat(self, activation_id: str, now: datetime, method: str = "delete") -> Entitlement:
+        """Ends a held seat: by the Management API (delete), or by the application that held it (deactivate)."""
         entitlement, seat = self.seat(activation_id, now)
         seats = self.seats(entitlement, now)
+        over = len(seats) > entitlement.seat_count
         del seats[seat.seat_id]
         del self.entitlement_of_seat[activation_id]
         self.note_seat(entitlement.id, seat.id, seat.seat_id, "deactivate", now)
-        return self.put_seats(entitlement, seats)
+        entitlement = self.put_seats(entitlement, seats)
+        ended = {"deactivatedAt": now, "method": method}
+        self.tell_seat("entitlement.seat.deactivated", entitlement, seat, now, over=over, **ended)
+        return entitlement
 
     def put_seats(self, entitlement: Entitlement, seats: Mapping[str, Seat]) -> Entitlement:
         """Keeps the entitlement with exactly these seats."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from connectors.emulation import iso
+from connectors.zentitle.emulator_events import CATALOG
 from connectors.zentitle.emulator_model import (
     NO_OVERDRAFT,
     NONE,
@@ -20,6 +21,7 @@ from connectors.zentitle.emulator_model import (
     Row,
     Seat,
     Tenant,
+    feature_limit,
     grace_expiry,
     moment_of,
     seat_figures,
@@ -249,6 +251,11 @@ ACTIVATE: Shape = {
     "seatName": Need(text(0, 50)),
     "editionId": Need(text()),
 }
+LISTENER: Shape = {
+    "uri": Need(text(1, 2048), required=True),
+    "subscriptions": Need(listed(one_of(*CATALOG), least=1), required=True),
+}
+CHECK_OUT: Shape = {"key": Need(text(1, 50), required=True), "amount": Need(number(1), required=True)}
 REFRESH: Shape = {"activationId": Need(text(), required=True)}
 PRODUCT: Shape = {"name": Need(text(1, 50), required=True), "description": Need(text(0, 500))}
 EDITION: Shape = PRODUCT
@@ -407,7 +414,7 @@ def entitlement_model(tenant: Tenant, entitlement: Entitlement, now: datetime, e
     model = common_model(tenant, entitlement, now) | {
         "hasMaintenance": entitlement.has_maintenance,
         "maintenanceDuration": interval(terms.offering["maintenanceDuration"]),
-        "provisioningDate": None,
+        "provisioningDate": stamp(entitlement.provisioned_at),
         "maintenanceExpiryDate": stamp(entitlement.maintenance_expires_at),
         "disabledDate": stamp(entitlement.disabled_at),
         "concurrencyMode": terms.offering["concurrencyMode"],
@@ -429,7 +436,9 @@ def entitlement_model(tenant: Tenant, entitlement: Entitlement, now: datetime, e
         expansions: Row = {
             "product": terms.product,
             "offering": entitlement_offering(terms.offering),
-            "features": [],
+            "features": [
+                feature_model(tenant, entitlement, key) for key in tenant.features.get(entitlement.offering_id, {})
+            ],
             "attributes": [],
         }
         model |= {name: expansions[name] for name in expand}
@@ -456,6 +465,44 @@ def entitlement_offering(row: Row) -> Row:
         "attributes": [],
         "features": [],
         "gracePeriod": interval(row["gracePeriod"] or NONE),
+    }
+
+
+def feature_model(tenant: Tenant, entitlement: Entitlement, key: str) -> Row:
+    """EntitlementFeatureModel of a usageCount feature."""
+    feature = tenant.features[entitlement.offering_id][key]
+    return {
+        "id": feature["id"],
+        "type": "usageCount",
+        "key": key,
+        "description": None,
+        "value": feature["value"],
+        "used": entitlement.used.get(key, 0),
+        "edited": False,
+        "totalLimitIncludingOverdraft": feature_limit(feature),
+        "overdraftLimit": limit(feature["overdraftLimit"]),
+        **usage_period(tenant, entitlement),
+    }
+
+
+def activation_feature(tenant: Tenant, entitlement: Entitlement, key: str) -> Row:
+    """ActivationFeatureModel of a usageCount feature."""
+    total = feature_limit(tenant.features[entitlement.offering_id][key])
+    return {
+        "key": key,
+        "type": "usageCount",
+        "active": None,
+        "available": None if total is None else total - entitlement.used.get(key, 0),
+        "total": total,
+        **usage_period(tenant, entitlement),
+    }
+
+
+def usage_period(tenant: Tenant, entitlement: Entitlement) -> Row:
+    """From when to when usage is counted now."""
+    return {
+        "currentUsagePeriodStart": stamp(entitlement.cycle_began or entitlement.activated_at),
+        "nextUsagePeriodStart": stamp(tenant.next_cycle(entitlement)),
     }
 
 

@@ -201,10 +201,6 @@ def test_the_account_key_is_one_2048_bit_rsa_key(api):
     assert api.call("GET", "/account/key") == key
 
 
-def test_webhook_listeners_are_not_there(api):
-    assert api.call("GET", "/account/webhooks", status=404)["error"] == "Not Found"
-
-
 # Bodies and errors
 
 
@@ -1024,6 +1020,11 @@ ANSWERS = (
     (r"POST /offerings$", "OfferingModel"),
     (r"GET /offerings$", "page OfferingListModel"),
     (r"GET /offerings/[^/]+$", "OfferingModel"),
+    (r"PATCH /entitlements/activations/[^/]+/features/checkout$", "ActivationFeatureModel"),
+    (r"GET /account/webhooks/events$", "items WebhookEventTypeModel"),
+    (r"POST /account/webhooks$", "WebhookModel"),
+    (r"GET /account/webhooks$", "page WebhookModel"),
+    (r"GET /account/webhooks/[^/]+$", "WebhookModel"),
 )
 LOOSE = {"OfferingEditionModel", "OfferingPlanModel", "EntitlementGroupCustomerModel", "EntitlementGroupModel"}
 PLAIN = {"string": str, "bool": bool, "int": int, "int64": int, "uri": str, "userId": str}
@@ -1048,7 +1049,14 @@ class Vendor:
         kind, _, model = name.rpartition(" ")
         if kind == "page":
             assert value.keys() == {"items", "pageSize", "pageNumber", "elementsTotal"}
-        rows = {"page": lambda: value["items"], "notes": lambda: value["notes"], "": lambda: [value]}[kind]()
+        if kind == "items":
+            assert value.keys() == {"items", "elementsTotal"}
+        rows = {
+            "page": lambda: value["items"],
+            "items": lambda: value["items"],
+            "notes": lambda: value["notes"],
+            "": lambda: [value],
+        }[kind]()
         for row in rows:
             self.model(model, row, where)
 
@@ -1153,6 +1161,24 @@ def walk(api):
     api.call("GET", "/offerings", expand="edition,plan")
     api.call("GET", f"/offerings/{offering}", expand="edition,plan,stats")
     api.call("DELETE", f"/entitlements/activations/{seat['id']}")
+    api.sandbox("offering", {"sku": "COUNTED", "features": {"exports": 5, "imports": None}, "usage_reset": "monthly"})
+    counted = api.entitlement("COUNTED", customer=customer, order="stripe:counted")
+    checkout = f"/entitlements/activations/{api.seat(counted, 'a')['id']}/features/checkout"
+    api.call("PATCH", checkout, {"key": "exports", "amount": 5}, 200)
+    api.call("PATCH", checkout, {"key": "imports", "amount": 5}, 200)
+    api.call("PATCH", checkout, {"key": "exports", "amount": 1}, 402)
+    api.get(counted, expand="features")
+    api.call("GET", f"/entitlements/{counted}/activations-log")
+    api.call("POST", f"/entitlements/{counted}/provision", status=204)
+    listener = {"uri": "http://127.0.0.1:1/", "subscriptions": ["customer.created"]}
+    made = api.call("POST", "/account/webhooks", listener)["id"]
+    api.call("PUT", f"/account/webhooks/{made}", listener | {"subscriptions": ["entitlement.updated"]})
+    for path in ("/account/webhooks", "/account/webhooks/events", f"/account/webhooks/{made}"):
+        api.call("GET", path)
+    api.call("POST", "/account/webhooks", {"uri": "http://127.0.0.1:1/", "subscriptions": []}, 422)
+    api.call("POST", "/account/webhooks", {"uri": "http://127.0.0.1:1/", "subscriptions": ["invented"]}, 422)
+    api.call("DELETE", f"/account/webhooks/{made}")
+    api.call("GET", f"/account/webhooks/{made}", status=404)
 
 
 @pytest.mark.shared
