@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hub import coverage
+from hub.connecting import address_of
 from hub.errors import ConfigurationError, HubError
 from hub.ports import Connector, Finding
 from hub.store import migrate
@@ -18,6 +19,7 @@ def check(hub: Hub) -> list[Finding]:
         return findings
     for connector in hub.connectors.values():
         findings += _connection(connector)
+        findings += _listening(hub, connector)
     findings += _coverage(hub)
     return sorted(findings, key=lambda one: ("error", "warning", "ok").index(one.level))
 
@@ -52,6 +54,16 @@ def _connection(connector: Connector) -> Sequence[Finding]:
         mend = getattr(error, "hint", "") or f"is {connector.base_url} right, and reachable from here?"
         return [Finding(level="error", about=connector.name, problem=str(error), mend=mend)]
     return found or [Finding(level="ok", about=connector.name, problem="credentials work")]
+
+
+def _listening(hub: Hub, connector: Connector) -> Sequence[Finding]:
+    """Whether the vendor sends to this hub; nothing where it can't be asked now, which its connection tells."""
+    if connector.listening is None:
+        return []
+    try:
+        return connector.listening(address_of(hub.settings, connector.name))
+    except (ConfigurationError, HubError):
+        return []
 
 
 def _coverage(hub: Hub) -> list[Finding]:

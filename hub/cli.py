@@ -280,13 +280,25 @@ def check(as_json: bool) -> None:  # noqa: FBT001
     from hub import checking  # noqa: PLC0415
 
     findings = checking.check(_hub())
-    rows = [(one.level, one.about, one.problem, one.mend) for one in findings]
-    if as_json:
-        names = ("level", "about", "problem", "mend")
-        click.echo(json.dumps([dict(zip(names, row, strict=True)) for row in rows]))
-    else:
-        _table(("", "About", "Finding", "Mend"), [(_mark(level), *rest) for level, *rest in rows])
+    _tell_findings(as_json, findings)
     if any(one.level == "error" for one in findings):
+        sys.exit(NEEDS_ATTENTION)
+
+
+@_command(main)
+@click.argument("connection")
+def connect(connection: str, as_json: bool) -> None:  # noqa: FBT001
+    """Make CONNECTION's vendor send its webhooks to public_url, or say what to paste there."""
+    from hub import connecting  # noqa: PLC0415
+
+    hub = _ready_hub()
+    try:
+        findings = connecting.connect(hub, connection)
+    except LookupError:
+        known = ", ".join(name for name, one in hub.connectors.items() if one.webhooks)
+        _fail(NOT_FOUND, f"no connection {connection!r} takes webhooks; there are: {known}")
+    _tell_findings(as_json, findings)
+    if any(one.level != "ok" for one in findings):
         sys.exit(NEEDS_ATTENTION)
 
 
@@ -362,6 +374,15 @@ def _tell_rows(as_json: bool, rows: Sequence[dict[str, Any]], names: Sequence[st
         _table([name.capitalize() for name in names], [[str(row[name]) for name in names] for row in rows])
     else:
         out.print(none)
+
+
+def _tell_findings(as_json: bool, findings: Sequence[Any]) -> None:  # noqa: FBT001
+    rows = [(one.level, one.about, one.problem, one.mend) for one in findings]
+    if as_json:
+        names = ("level", "about", "problem", "mend")
+        click.echo(json.dumps([dict(zip(names, row, strict=True)) for row in rows]))
+    else:
+        _table(("", "About", "Finding", "Mend"), [(_mark(level), *map(_plain, rest)) for level, *rest in rows])
 
 
 def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
+from connectors.stripe.registering import register
 from connectors.stripe.settings import Settings
 from connectors.stripe.source import StripePurchases
 from connectors.stripe.webhook import EVENTS, StripeWebhooks
@@ -21,7 +23,8 @@ def connect(name: str, settings: Settings, deps: Deps) -> Connector:
     The stripe library (150 ms, some 20 MB) is imported only where there is an API key to use it with.
     """
     secrets = [secret.get_secret_value() for secret in settings.webhook_secrets]
-    purchases = StripePurchases(name, _client(name, settings, deps) if settings.api_key else None)
+    client = _client(name, settings, deps) if settings.api_key else None
+    purchases = StripePurchases(name, client)
     return Connector(
         name=name,
         kind=settings.kind,
@@ -31,6 +34,7 @@ def connect(name: str, settings: Settings, deps: Deps) -> Connector:
         catalog_key="stripe",
         base_url=settings.base_url,
         check=purchases.check,
+        register=partial(register, name, client, settings.account),
         body_limit=settings.body_limit,
     )
 

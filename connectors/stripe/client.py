@@ -118,6 +118,18 @@ class Client:
             return (Finding(level="warning", about=self._source, problem=str(error), mend=mend),)
         return (self._mode_finding(live),)
 
+    def webhook_endpoints(self) -> Iterator[Object]:
+        """Every webhook endpoint of the account."""
+        return self._pages("/v1/webhook_endpoints")
+
+    def create_webhook_endpoint(self, url: str, types: Sequence[str]) -> Object:
+        """A new endpoint, with its secret, which is told only now. Not repeatable: twice is two endpoints."""
+        return self._ask("post", "/v1/webhook_endpoints", url=url, enabled_events=[*types])
+
+    def update_webhook_endpoint(self, id_: str, types: Sequence[str]) -> None:
+        """The endpoint gets these types. Repeatable."""
+        self._ask("post", f"/v1/webhook_endpoints/{quote(id_, safe='')}", enabled_events=[*types])
+
     def close(self) -> None:
         """Lets the connections go."""
         self._http.close()
@@ -196,17 +208,22 @@ class Client:
 
     def _get(self, path: str, **params: object) -> Object:
         """The JSON object at `path`; RetryableError, PermanentError (_Missing among them). Repeatable."""
+        return self._ask("get", path, **params)
+
+    def _ask(self, method: str, path: str, **params: object) -> Object:
+        """The JSON object in the answer. RetryableError of a post: nobody knows whether it was done."""
         self._limiter.acquire()
+        about = f"{method.upper()} {path}"
         try:
-            answer = self._stripe.raw_request("get", path, **params).data
+            answer = self._stripe.raw_request(method, path, **params).data
         except stripe.StripeError as error:
-            raise self._translated(path, error) from error
+            raise self._translated(about, error) from error
         if not isinstance(answer, Mapping):
-            message = f"GET {path}: no JSON object in the answer"
+            message = f"{about}: no JSON object in the answer"
             raise RetryableError(message)
         return answer
 
-    def _translated(self, path: str, error: stripe.StripeError) -> HubError:
+    def _translated(self, about: str, error: stripe.StripeError) -> HubError:
         """What a failure means: the one place where Stripe's statuses become our errors."""
         status = error.http_status or 0
         wait_s = retry_after_s(_header(error, "Retry-After"), datetime.now(UTC))
@@ -214,7 +231,7 @@ class Client:
             wait_s = 1.0 if wait_s is None else wait_s
         if wait_s is not None:
             self._limiter.hold(wait_s)
-        said = f"GET {path}: {_said(status, error)}"
+        said = f"{about}: {_said(status, error)}"
         if error.code == "resource_missing" or status == HTTPStatus.NOT_FOUND:
             return _Missing(said, code=error.code or str(status), hint="look for the object in Stripe's dashboard")
         if status == HTTPStatus.UNAUTHORIZED:

@@ -6,6 +6,7 @@ from connectors.http import is_safe_url
 from connectors.zentitle.client import Client
 from connectors.zentitle.keys import Keys
 from connectors.zentitle.licensing import ZentitleLicensing
+from connectors.zentitle.listening import Listening
 from connectors.zentitle.settings import Settings
 from connectors.zentitle.webhook import EVENTS, ZentitleWebhooks
 from hub.errors import ConfigurationError
@@ -21,6 +22,7 @@ def connect(name: str, settings: Settings, deps: Deps) -> Connector:
     client = Client(settings, deps)
     keys = Keys(settings.rsa_modulus, lambda: client.account_key().n)
     licensing = ZentitleLicensing(name, client, keys, notes=settings.notes)
+    listening = Listening(name, client)
     return Connector(
         name=name,
         kind=settings.kind,
@@ -29,6 +31,8 @@ def connect(name: str, settings: Settings, deps: Deps) -> Connector:
         licensing=licensing,
         base_url=settings.base_url,
         check=licensing.verify_access,
+        register=listening.register,
+        listening=listening.check,
         body_limit=settings.body_limit,
     )
 
