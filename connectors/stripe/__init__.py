@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from connectors.stripe.registering import register
+from connectors.stripe import registering
 from connectors.stripe.settings import Settings
 from connectors.stripe.source import StripePurchases
 from connectors.stripe.webhook import EVENTS, StripeWebhooks
@@ -34,7 +34,8 @@ def connect(name: str, settings: Settings, deps: Deps) -> Connector:
         catalog_key="stripe",
         base_url=settings.base_url,
         check=purchases.check,
-        register=partial(register, name, client, settings.account),
+        register=partial(registering.register, name, client, settings.account),
+        listening=partial(registering.check, name, client) if client and not settings.account else None,
         body_limit=settings.body_limit,
     )
 

@@ -1,4 +1,4 @@
-"""Stripe's webhook endpoint for the hub's address: registered by API where the key may, else told to be pasted.
+"""Stripe's webhook endpoint for the hub's address: registers it where the key may, else says what to paste.
 
 docs.stripe.com/api/webhook_endpoints (stripe 16.1.0): `secret` is told once, when the endpoint is created.
 """
@@ -32,8 +32,22 @@ def register(source: str, client: Client | None, account: str | None, url: str) 
         return [_to_paste(source, f"could not be registered: {error}", url)]
 
 
+def check(source: str, client: Client, url: str) -> Sequence[Finding]:
+    """Whether our events are sent to `url`. Writes nothing."""
+    try:
+        found = _endpoint(client, url)
+    except PermanentError as error:
+        return [_finding(source, "ok", f"whether Stripe sends to {url} can't be read with this key: {error}")]
+    mend = f"hub connect {source}"
+    if found is None:
+        return [_finding(source, "warning", f"no endpoint sends to {url}: sales are seen by sweeps alone", mend)]
+    if missing := _missing(found):
+        return [_finding(source, "warning", f"the endpoint leaves out: {', '.join(missing)}", mend)]
+    return [_disabled(source, url) if found.get("status") == "disabled" else _sent(source, url)]
+
+
 def _registered(source: str, client: Client, url: str) -> Finding:
-    found = next((one for one in client.webhook_endpoints() if one.get("url") == url), None)
+    found = _endpoint(client, url)
     if found is None:
         made = client.create_webhook_endpoint(url, [*EVENTS])
         problem = f"registered: {len(EVENTS)} types of events are sent to {url}; its secret is in a file"
@@ -41,11 +55,21 @@ def _registered(source: str, client: Client, url: str) -> Finding:
     if missing := _missing(found):
         client.update_webhook_endpoint(str(found.get("id")), [*_types(found), *missing])
         return _finding(source, "ok", f"the endpoint for {url} was completed by: {', '.join(missing)}")
-    if found.get("status") == "disabled":
-        return _finding(
-            source, "warning", f"the endpoint for {url} is disabled", "enable it in Stripe: Workbench > Webhooks"
-        )
-    return _finding(source, "ok", f"was registered already: its events are sent to {url}")
+    return _disabled(source, url) if found.get("status") == "disabled" else _sent(source, url)
+
+
+def _endpoint(client: Client, url: str) -> Mapping[str, Any] | None:
+    return next((one for one in client.webhook_endpoints() if str(one.get("url")).rstrip("/") == url), None)
+
+
+def _sent(source: str, url: str) -> Finding:
+    return _finding(source, "ok", f"events are sent to {url}")
+
+
+def _disabled(source: str, url: str) -> Finding:
+    return _finding(
+        source, "warning", f"the endpoint for {url} is disabled", "enable it in Stripe: Workbench > Webhooks"
+    )
 
 
 def _types(endpoint: Mapping[str, Any]) -> Sequence[str]:

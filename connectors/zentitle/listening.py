@@ -55,7 +55,7 @@ class Listening:
             wanted = dict.fromkeys([*found[0].subscriptions, *EVENTS])
             self._client.replace_listener(found[0].id, url, [*wanted])
             return self._finding("ok", f"the listener for {url} was completed by: {', '.join(missing)}", "")
-        return self._finding("ok", f"was registered already: every event is sent to {url}", "")
+        return self._finding("ok", f"every event is sent to {url}", "")
 
     def _listeners(self, url: str) -> Sequence[ListenerModel]:
         return [one for one in self._client.listeners() if one.uri.rstrip("/") == url]

@@ -208,6 +208,14 @@ def test_our_types_are_a_noun_and_a_past_participle(sender: Sender) -> None:
         assert all(word.isidentifier() for word in words)
 
 
+def test_registering_at_a_vendor_that_is_not_there_fails_or_says_what_to_do(sender: Sender) -> None:
+    settings = sender.settings(["whsec_one"]) | {"base_url": "http://127.0.0.1:1"}
+    made = suite.connect(sender.module, settings)
+    assert made.register is not None
+    with contextlib.suppress(RetryableError):
+        assert all(one.mend for one in made.register("https://hub.example.com/webhooks/vendor-eu"))
+
+
 def test_events_of_two_connections_never_share_an_id(sender: Sender) -> None:
     bodies = [path.read_bytes() for path in sorted(sender.fixtures.glob("*.json"))]
     body = next(one for one in bodies if webhooks_of(sender).normalise(one, {})[0].events)

@@ -164,8 +164,18 @@ def test_an_endpoint_is_registered_once_and_its_secret_is_in_a_file_for_the_owne
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert endpoint.secret not in json.dumps(finding)
     (again,) = shop.connect("stripe")
-    assert "already" in again["problem"]
+    assert "are sent to" in again["problem"]
     assert len(shop.stripe.deliveries.endpoints) == 1
+
+
+def test_check_says_that_no_endpoint_sends_here_until_one_does(shop: Shop) -> None:
+    assert shop.check("connections.stripe.webhook") == [("warning", "hub connect stripe")]
+    shop.stripe.webhook(f"{URL}/webhooks/stripe", "whsec_x", ["invoice.paid"])
+    assert shop.check("connections.stripe.webhook") == [("warning", "hub connect stripe")]
+    shop.connect("stripe")
+    assert shop.check("connections.stripe.webhook") == [("ok", "")]
+    shop.stripe.forbidden = True
+    assert shop.check("connections.stripe.webhook") == [("ok", "")]
 
 
 def test_the_told_secret_can_be_configured_as_told(shop: Shop) -> None:
@@ -195,7 +205,7 @@ def test_an_endpoint_that_leaves_events_out_is_completed(shop: Shop) -> None:
 
 def test_an_endpoint_for_everything_is_enough(shop: Shop) -> None:
     shop.stripe.webhook(f"{URL}/webhooks/stripe", "whsec_x")
-    assert "already" in shop.connect("stripe")[0]["problem"]
+    assert "are sent to" in shop.connect("stripe")[0]["problem"]
 
 
 @pytest.mark.parametrize("why", ["no key", "no permission", "a connected account"])
