@@ -91,4 +91,4 @@ def _to_paste(source: str, problem: str, url: str, of: str = "") -> Finding:
 
 
 def _finding(source: str, level: str, problem: str, mend: str = "", secret: str = "") -> Finding:
-    return Finding(level=level, about=f"connections.{source}.webhook", problem=problem, mend=mend, secret=secret)
+    return Finding(level=level, about=f"{source} webhook", problem=problem, mend=mend, secret=secret)

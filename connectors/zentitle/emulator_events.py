@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from connectors.emulation import iso
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 CATALOG: Mapping[str, tuple[str, str]] = {  # code -> (type, description)
     "customer.created": ("customer", "A customer was created"),
@@ -71,6 +71,9 @@ def _plain(value: Any) -> Any:  # noqa: ANN401
 Mark: TypeAlias = tuple[datetime, datetime]
 """What a plan is about: when something expires, and when it is over (grace included)."""
 
+Times: TypeAlias = "Callable[[], Mapping[str, datetime]]"
+"""What is to come, and when; asked only where it is news, since a seat that moves changes no date."""
+
 
 class Due(NamedTuple):
     """Something that business time will raise, unless its entitlement's `mark` is another by then."""
@@ -96,14 +99,14 @@ class Agenda:
     _numbers: Iterator[int] = field(default_factory=itertools.count)
     _now: datetime | None = None
 
-    def plan(self, entitlement: str, about: str, mark: Mark | None, times: Mapping[str, datetime]) -> None:
+    def plan(self, entitlement: str, about: str, mark: Mark | None, times: Times) -> None:
         """`times` (what -> when) are to come, instead of what was planned for another `mark`; None: nothing is."""
         if mark is None:
             self._planned.pop((entitlement, about), None)
         if mark is None or self._planned.get((entitlement, about)) == mark:
             return
         self._planned[entitlement, about] = mark
-        for what, at in times.items():
+        for what, at in times().items():
             heapq.heappush(self._heap, Due(at, next(self._numbers), entitlement, about, what, mark))
 
     def due(self, now: datetime) -> Iterator[Due]:

@@ -457,14 +457,14 @@ class Tenant:
         cycle = self.next_cycle(one) if one.usage_reset == "monthly" else None
         self._put_on_agenda(id_, "license", one.expires_at, over)
         self._put_on_agenda(id_, "maintenance", one.maintenance_expires_at, one.maintenance_expires_at)
-        self.agenda.plan(id_, "usage", (cycle, cycle) if cycle else None, {"usage": cycle} if cycle else {})
+        self.agenda.plan(id_, "usage", (cycle, cycle) if cycle else None, lambda: {"usage": cycle} if cycle else {})
 
     def _put_on_agenda(self, id_: str, about: str, expires_at: datetime | None, over: datetime | None) -> None:
         if expires_at is None or over is None:
-            self.agenda.plan(id_, about, None, {})
+            self.agenda.plan(id_, about, None, dict)
             return
         family = "entitlement" if about == "license" else "entitlement.maintenance"
-        self.agenda.plan(id_, about, (expires_at, over), reminders(expires_at, over, family))
+        self.agenda.plan(id_, about, (expires_at, over), lambda: reminders(expires_at, over, family))
 
     def catch_up(self, now: datetime) -> None:
         """All that business time has raised until now is told, each with the time that it came due."""

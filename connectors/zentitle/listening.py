@@ -68,7 +68,7 @@ class Listening:
         return [self._finding("warning", f"{count} listeners send to {url}, so that each event comes as often", mend)]
 
     def _finding(self, level: str, problem: str, mend: str) -> Finding:
-        return Finding(level=level, about=f"connections.{self._name}.webhook", problem=problem, mend=mend)
+        return Finding(level=level, about=f"{self._name} webhook", problem=problem, mend=mend)
 
 
 def _missing(found: Sequence[ListenerModel]) -> Sequence[str]:

@@ -18,14 +18,16 @@ from connectors.zentitle import EVENTS as ZENTITLE_EVENTS
 from connectors.zentitle.emulator import ZentitleEmulator
 from hub import connecting
 from hub.errors import ConfigurationError
+from hub.references import pseudonym
 from hub.store import Store
 from hub.store.migrate import upgrade
 from tests.hub.doors import a_config
 from tests.hub.doors import hub as run
-from tests.hub.factory import a_hub
+from tests.hub.factory import SECRET, a_hub
 
 OK, ATTENTION, CONFIGURATION, NOT_FOUND, NOT_AVAILABLE = 0, 1, 3, 4, 5
 URL = "https://hub.example.com"
+SEAT = Path(__file__).parents[1] / "connectors/zentitle/fixtures/entitlement.seat.activated__overdraft.json"
 
 
 class Forbidding(ZentitleEmulator):
@@ -108,7 +110,7 @@ def changed(shop: Shop, old: str, new: str) -> None:
 def test_a_listener_is_registered_once_for_every_event(shop: Shop) -> None:
     for _ in range(2):
         (finding,) = shop.connect("zentitle")
-        assert (finding["level"], finding["about"]) == ("ok", "connections.zentitle.webhook")
+        assert (finding["level"], finding["about"]) == ("ok", "zentitle webhook")
     (listener,) = shop.zentitle.deliveries.listeners.values()
     assert listener.uri == f"{URL}/webhooks/zentitle"
     assert set(listener.subscriptions) == set(ZENTITLE_EVENTS)
@@ -117,7 +119,7 @@ def test_a_listener_is_registered_once_for_every_event(shop: Shop) -> None:
 def test_a_listener_that_leaves_events_out_is_completed_and_others_are_left_alone(shop: Shop) -> None:
     shop.zentitle.webhook(f"{URL}/webhooks/zentitle", ["customer.created"])
     shop.zentitle.webhook("https://other.example.com/", ["customer.created"])
-    assert shop.check("connections.zentitle.webhook") == [("warning", "hub connect zentitle")]
+    assert shop.check("zentitle webhook") == [("warning", "hub connect zentitle")]
     shop.connect("zentitle")
     ours, other = shop.zentitle.deliveries.listeners.values()
     assert set(ours.subscriptions) == set(ZENTITLE_EVENTS)
@@ -125,9 +127,9 @@ def test_a_listener_that_leaves_events_out_is_completed_and_others_are_left_alon
 
 
 def test_check_says_that_no_listener_sends_here_until_one_does(shop: Shop) -> None:
-    assert shop.check("connections.zentitle.webhook") == [("warning", "hub connect zentitle")]
+    assert shop.check("zentitle webhook") == [("warning", "hub connect zentitle")]
     shop.connect("zentitle")
-    assert shop.check("connections.zentitle.webhook") == [("ok", "")]
+    assert shop.check("zentitle webhook") == [("ok", "")]
 
 
 def test_two_listeners_for_one_address_are_told(shop: Shop) -> None:
@@ -143,7 +145,7 @@ def test_without_the_right_to_webhooks_the_operator_is_told_what_to_paste(shop: 
     (finding,) = shop.connect("zentitle", ATTENTION)
     assert f"{URL}/webhooks/zentitle" in finding["mend"]
     assert "webhooks:admin" in finding["mend"]
-    assert shop.check("connections.zentitle.webhook") == [("ok", "")]
+    assert shop.check("zentitle webhook") == [("ok", "")]
 
 
 def test_a_vendor_that_is_away_is_5_and_a_sentence(shop: Shop) -> None:
@@ -169,13 +171,13 @@ def test_an_endpoint_is_registered_once_and_its_secret_is_in_a_file_for_the_owne
 
 
 def test_check_says_that_no_endpoint_sends_here_until_one_does(shop: Shop) -> None:
-    assert shop.check("connections.stripe.webhook") == [("warning", "hub connect stripe")]
+    assert shop.check("stripe webhook") == [("warning", "hub connect stripe")]
     shop.stripe.webhook(f"{URL}/webhooks/stripe", "whsec_x", ["invoice.paid"])
-    assert shop.check("connections.stripe.webhook") == [("warning", "hub connect stripe")]
+    assert shop.check("stripe webhook") == [("warning", "hub connect stripe")]
     shop.connect("stripe")
-    assert shop.check("connections.stripe.webhook") == [("ok", "")]
+    assert shop.check("stripe webhook") == [("ok", "")]
     shop.stripe.forbidden = True
-    assert shop.check("connections.stripe.webhook") == [("ok", "")]
+    assert shop.check("stripe webhook") == [("ok", "")]
 
 
 def test_the_told_secret_can_be_configured_as_told(shop: Shop) -> None:
@@ -270,3 +272,10 @@ def test_what_is_printed_for_people_holds_no_secret_and_says_what_to_do(shop: Sh
     assert done.returncode == ATTENTION
     assert endpoint.secret not in done.stdout + done.stderr
     assert "webhook_secrets" in " ".join(done.stdout.split())
+
+
+def test_the_hub_s_own_secret_makes_the_pseudonyms_of_seats(sqlite_url: str) -> None:
+    webhooks = a_hub(sqlite_url).connectors["zentitle"].webhooks
+    assert webhooks is not None
+    ((fact,),) = (one.events for one in webhooks.normalise(SEAT.read_bytes(), {}))
+    assert fact.data["seat"] == pseudonym(SECRET.encode(), json.loads(SEAT.read_bytes())["payload"]["seatId"])
