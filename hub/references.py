@@ -28,4 +28,4 @@ def pseudonym(secret: bytes, personal_id: str) -> str:
 
     Stable as long as the hub's secret is.
     """
-    return hmac.digest(secret, b"pseudonym:" + personal_id.encode(), "sha256").hex()[:16]
+    return hmac.digest(secret, b"pseudonym:" + personal_id.encode("utf-8", "surrogatepass"), "sha256").hex()[:16]

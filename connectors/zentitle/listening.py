@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from connectors.zentitle.client import Client, ListenerModel
 from connectors.zentitle.webhook import EVENTS
-from hub.errors import PermanentError
+from hub.errors import PermanentError, UnknownResult
 from hub.ports import Finding
 
 
@@ -29,6 +29,9 @@ class Listening:
                 f"Add Webhook, {url}, all {len(EVENTS)} events"
             )
             return [self._finding("warning", f"could not be registered: {error}", mend)]
+        except UnknownResult as error:
+            again = f"run hub connect {self._name} again: it looks first"
+            return [self._finding("warning", f"nobody knows whether it was registered: {error}", again)]
 
     def check(self, url: str) -> Sequence[Finding]:
         """Whether every event is sent to `url`. Writes nothing."""

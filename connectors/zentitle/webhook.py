@@ -61,6 +61,8 @@ _IDS = {
 _NAMESPACE = uuid5(NAMESPACE_URL, "urn:licensing-hub:event:zentitle")
 _LONGEST_SIGNATURE = 1_024
 _LONGEST_TEXT = 255
+_MOST_SEATS = 2**31 - 1  # int32 and int64 in the vendor's models
+_MOST_USED = 2**53
 _WORD = re.compile(r"[!-~]{1,255}")
 
 Reader = Callable[[Mapping[str, Any], str], Json]
@@ -199,13 +201,21 @@ def _feature(row: Mapping[str, Any]) -> dict[str, Json]:
 
 
 def _text(holder: Mapping[str, Any], name: str) -> Json:
+    """What can be printed of it (no NUL, no half of a character), so that every store takes it; cut."""
     value = holder.get(name)
-    return value[:_LONGEST_TEXT] if isinstance(value, str) else None
+    return "".join(filter(str.isprintable, value[:_LONGEST_TEXT])) if isinstance(value, str) else None
 
 
 def _count(holder: Mapping[str, Any], name: str) -> int | None:
-    value = holder.get(name)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    return _counted(holder.get(name), _MOST_USED)
+
+
+def _seats(holder: Mapping[str, Any], name: str) -> int | None:
+    return _counted(holder.get(name), _MOST_SEATS)
+
+
+def _counted(value: object, most: int) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most else None
 
 
 def _flag(holder: Mapping[str, Any], name: str) -> bool | None:
@@ -220,7 +230,7 @@ def _instant(holder: Mapping[str, Any], name: str) -> Json:
 
 _SEAT: Mapping[str, tuple[str, Reader]] = {
     "activation": ("activationId", _text),
-    "seats_used": ("seatsUsed", _count),
+    "seats_used": ("seatsUsed", _seats),
     "overdraft": ("isOverdraftSeat", _flag),
     "mode": ("activationMode", _text),
     "activated_at": ("activatedAt", _instant),
@@ -248,7 +258,7 @@ def told(body: bytes) -> Told | None:
         return None
     said = {ours: _SAID[ours](payload[theirs]) for theirs, ours in _TOLD.get(code, {}).items() if theirs in payload}
     fields = {ours: value for ours, (understood, value) in said.items() if understood}
-    return Told(entitlement_id=id_, seats_used=_count(payload, "seatsUsed"), fields=fields)
+    return Told(entitlement_id=id_, seats_used=_seats(payload, "seatsUsed"), fields=fields)
 
 
 def _said_moment(value: object) -> tuple[bool, object]:
@@ -257,7 +267,8 @@ def _said_moment(value: object) -> tuple[bool, object]:
 
 
 def _said_seats(value: object) -> tuple[bool, object]:
-    return isinstance(value, int) and not isinstance(value, bool), value
+    seats = _counted(value, _MOST_SEATS)
+    return seats is not None, seats
 
 
 def _said_disabled(value: object) -> tuple[bool, object]:
@@ -267,7 +278,7 @@ def _said_disabled(value: object) -> tuple[bool, object]:
 def _said_overdraft(value: object) -> tuple[bool, object]:
     if not isinstance(value, dict) or not isinstance(value.get("type"), str):
         return False, None
-    return True, OverdraftLimit(type=value["type"], value=_count(value, "value")).seats
+    return True, OverdraftLimit(type=value["type"], value=_seats(value, "value")).seats
 
 
 _SAID: Mapping[str, Callable[[object], tuple[bool, object]]] = {  # our name -> (whether it is understood, what it says)

@@ -148,6 +148,15 @@ def test_without_the_right_to_webhooks_the_operator_is_told_what_to_paste(shop: 
     assert shop.check("zentitle webhook") == [("ok", "")]
 
 
+def test_a_lost_answer_is_told_and_connecting_again_makes_no_second_listener(shop: Shop) -> None:
+    fault = {"fault": "apply_then_reset", "method": "POST", "path": "/api/v1/account/webhooks"}
+    shop.zentitle.faults.configure({"plan": [fault]})
+    (finding,) = shop.connect("zentitle", ATTENTION)
+    assert "again" in finding["mend"]
+    shop.connect("zentitle")
+    assert len(shop.zentitle.deliveries.listeners) == 1
+
+
 def test_a_vendor_that_is_away_is_5_and_a_sentence(shop: Shop) -> None:
     shop.zentitle.faults.configure({"plan": [{"fault": "throttle", "path": "/api/v1/account"}], "retry_after_s": 60})
     assert "429" in shop.connect("zentitle", NOT_AVAILABLE)["error"]

@@ -472,6 +472,22 @@ def test_S08_no_body_of_whatever_values_breaks_anything(code: str, payload: obje
     told(body)
 
 
+@pytest.mark.parametrize("odd", ["\ud800", "a\0b", "\udfff\u0000", "x" * 10_000])
+def test_S08_odd_text_breaks_no_fact_and_no_store(odd: str) -> None:
+    (fact,) = envelope(with_payload("entitlement.seat.activated__overdraft", seatId=odd, activationMode=odd)).events
+    said = json.dumps(dict(fact.data), ensure_ascii=False).encode()
+    assert b"\\u0000" not in said
+    assert len(said) < 1_000
+
+
+@pytest.mark.parametrize("number", [-1, 2**31, 10**4_000])
+def test_S08_a_number_that_no_seat_count_has_is_left_out(number: int) -> None:
+    body = with_payload("entitlement.seat.activated__overdraft", seatsUsed=number)
+    assert "seats_used" not in envelope(body).events[0].data
+    assert told(body) == Told(entitlement_id=ENTITLEMENT)
+    assert told(with_payload("entitlement.updated__disabled", seatCount=number)).fields.get("seats") is None  # type: ignore[union-attr]
+
+
 # same, told
 
 
