@@ -341,6 +341,49 @@ def approve(subject: str | None, all_: bool, as_json: bool) -> None:  # noqa: FB
     _tell(as_json, {"approved": approved}, "\n".join(f"approved: {one}" for one in approved) or "Nothing waited.")
 
 
+# -- the stream
+
+
+@main.group()
+def events() -> None:
+    """The stream of events, as it is sent."""
+
+
+@_command(events)
+@click.option("--after", type=int, help="Only what comes after this position; without it, the newest 50.")
+@click.option("--type", "types", multiple=True, help="Only this type; `entitlement.*` names a family. May be repeated.")
+@click.option("--follow", is_flag=True, help="Go on with what comes.")
+def tail(after: int | None, types: tuple[str, ...], follow: bool, as_json: bool) -> None:  # noqa: FBT001
+    """Print the stream: with --json one object a line, as consumers get it."""
+    from hub.stream.tail import tail as run  # noqa: PLC0415
+
+    for one in run(_ready_hub().store, after, types, follow=follow):
+        told = one.to_json()
+        about = one.data.get("entitlement") or one.data.get("subject")
+        click.echo(json.dumps(told) if as_json else f"{one.position}  {told['occurred_at']}  {one.type}  {about}")
+
+
+@_command(events)
+def verify(as_json: bool) -> None:  # noqa: FBT001
+    """Verify the chains of the journal and the audit; name the first place where one is broken."""
+    from hub.stream.tail import verify as run  # noqa: PLC0415
+
+    found = run(_ready_hub().store)
+    rows = [
+        {
+            "table": one.table,
+            "rows": one.rows,
+            "holds": one.broken is None,
+            "broken at": one.broken.position if one.broken else "",
+            "problem": one.broken.problem if one.broken else "",
+        }
+        for one in found
+    ]
+    _tell_rows(as_json, rows, list(rows[0]), "")
+    if any(one.broken for one in found):
+        sys.exit(NEEDS_ATTENTION)
+
+
 def _who() -> str:
     return os.environ.get("SUDO_USER") or os.environ.get("USER") or f"uid {os.getuid()}"
 

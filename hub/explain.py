@@ -77,7 +77,10 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One row of the journal. outcome: done, found (its answer was lost, it had been done), unknown, refused, held."""
+    """One row of the journal.
+
+    outcome: done, found (its answer was lost, it had been done), begun (nobody knows yet), unknown, refused, held.
+    """
 
     id: int
     look: str
@@ -253,7 +256,7 @@ class _Reader:
         """Why one field is so."""
         reason = self._row.reasons.get(name)
         change = self._newest(name, SUCCEEDED)
-        trouble = self._newest(name, ("refused", "unknown", "held"))
+        trouble = self._newest(name, ("refused", "unknown", "begun", "held"))
         if change and trouble and trouble.id < change.id:
             trouble = None
         lines = tuple(reason["lines"]) if reason else tuple(self.lines)

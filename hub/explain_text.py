@@ -83,7 +83,7 @@ def _called(change: Change) -> str:
         return "the answer was lost, and a search found it done"
     call = change.call
     if call is None:
-        return "no answer came" if change.outcome == "unknown" else "no call on record"
+        return "no answer came" if change.outcome in {"unknown", "begun"} else "no call on record"
     body = f" {json.dumps(call.body, ensure_ascii=False)}" if call.body else ""
     return f"{call.method or ''} {call.path or ''}{body} → {call.status or call.error or 'no answer'}".strip()
 

@@ -23,6 +23,7 @@ from hub import jobs, limits
 from hub.errors import HubError
 from hub.leases import LeaseBook
 from hub.store import subjects
+from hub.stream import sequencer
 from hub.sweep import sweep_all
 
 if TYPE_CHECKING:
@@ -194,7 +195,7 @@ def _send(pid: int, signal_: signal.Signals) -> None:
 
 
 def tick_for_ever(hub: Hub) -> None:
-    """Rings for what is due without having been rung for, and sweeps. Any number may run; one sweeps."""
+    """Rings for what is due without having been rung for; sweeps and sequences, which one of all clocks does."""
     stop = threading.Event()
 
     def end(_signal: int, _frame: FrameType | None) -> None:
@@ -204,6 +205,8 @@ def tick_for_ever(hub: Hub) -> None:
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     next_sweep = 0.0
+    sequencing = threading.Thread(target=sequencer.run, args=(hub.store, hub.connectors, stop), name="sequencer")
+    sequencing.start()
     while not stop.wait(_until_next_tick(hub)):
         try:
             if time.monotonic() >= next_sweep:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, select, update
@@ -19,7 +19,9 @@ from hub.ports import StoredObject
 from hub.store import schema as t
 from hub.store.codec import entitlement_from, entitlement_json, moment
 from hub.store.schema import db_now
-from hub.store.subjects import insert
+from hub.store.subjects import insert, now
+from hub.stream.events import Message
+from hub.stream.state import Origin, messages
 
 GUARD_WINDOW_S = 3600
 BODIES = 2000  # of one subject, at most
@@ -210,38 +212,141 @@ def put_links(conn: Connection, links: Iterable[tuple[str, str, str]]) -> None:
 # -- entitlements, grants, changes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saved:
+    """What became of a snapshot. stale: the read began before the last accepted one ended, and was dropped.
+
+    new: the entitlement was not on record. told: how many messages it gave.
+    """
+
+    stale: bool = False
+    new: bool = False
+    told: int = 0
+
+
 def save_snapshot(
     conn: Connection,
     one: Entitlement,
     *,
     subject: Ref,
-    customer_id: str,
     reasons: Mapping[str, Any],
     version: str,
     observation: str | None,
-) -> None:
-    """Keeps an entitlement as it is now known; `revision` grows when it differs from before."""
-    body = entitlement_json(one)
-    values = {
-        "group_id": one.group_id,
-        "customer_id": customer_id,
-        "order_ref": one.order_ref,
+    began: float | None,
+) -> Saved:
+    """Keeps an entitlement as its purchase's look leaves it; what differs goes into the stream with it.
+
+    began: when the read that it comes from began (the database's clock); None: an act has just made it so.
+    """
+    link = {
         "subject": str(subject),
-        "offering": one.offering,
-        "enabled": one.enabled,
-        "body": body,
         "reasons": dict(reasons),
         "catalog_version": version,
         "observation": observation,
-        "read_at": db_now(),
     }
-    before = conn.execute(select(t.entitlement.c.body).where(t.entitlement.c.id == one.id)).scalar()
-    if before is None:
-        conn.execute(t.entitlement.insert().values(id=one.id, changed_at=db_now(), **values))
-        return
-    if before != body:
-        values |= {"changed_at": db_now(), "revision": t.entitlement.c.revision + 1}
-    conn.execute(update(t.entitlement).where(t.entitlement.c.id == one.id).values(**values))
+    return _save(conn, one, link, str(subject), began)
+
+
+def save_reading(conn: Connection, one: Entitlement, purchase: str | None, began: float) -> Saved:
+    """Keeps an entitlement as it was read by itself, whoever it belongs to. `began` as in `save_snapshot`."""
+    return _save(conn, one, {"subject": purchase}, purchase, began)
+
+
+def _save(
+    conn: Connection, one: Entitlement, link: Mapping[str, Any], purchase: str | None, began: float | None
+) -> Saved:
+    row = conn.execute(select(t.entitlement).where(t.entitlement.c.id == one.id).with_for_update()).first()
+    if row is None:
+        return _first_sight(conn, one, link, purchase, act=began is None)
+    mine = update(t.entitlement).where(t.entitlement.c.id == one.id)
+    if began is not None and began < row.read_at:
+        conn.execute(mine.values(**link))
+        return Saved(stale=True)
+    before, at = entitlement_from(row.body), now(conn)
+    if not one.lines and "reasons" not in link:
+        one = replace(one, lines=before.lines)
+    values = {**_columns(one), **link, "read_at": at}
+    told: tuple[Message, ...] = ()
+    if replace(before, seats_used=one.seats_used) != one:
+        values |= {"changed_at": at, "revision": row.revision + 1}
+        told = messages(before, one, _origin(purchase, row.revision + 1, at, ours=True, act=began is None))
+    conn.execute(mine.values(**values))
+    add_messages(conn, told)
+    return Saved(told=len(told))
+
+
+def _first_sight(
+    conn: Connection, one: Entitlement, link: Mapping[str, Any], purchase: str | None, *, act: bool
+) -> Saved:
+    at, bare = now(conn), {"reasons": {}, "catalog_version": ""}
+    made = {"id": one.id, "read_at": at, "changed_at": at}
+    ours = _made_by_us(conn, one, purchase)
+    conn.execute(t.entitlement.insert().values(**{**bare, **_columns(one), **link, **made}))
+    told = messages(None, one, _origin(purchase, 1, at, ours=ours, act=act or ours))
+    add_messages(conn, told)
+    return Saved(new=True, told=len(told))
+
+
+def _origin(purchase: str | None, revision: int, at: float, *, ours: bool, act: bool) -> Origin:
+    return Origin(purchase=purchase, revision=revision, at=datetime.fromtimestamp(at, UTC), ours=ours, act=act)
+
+
+def _columns(one: Entitlement) -> dict[str, Any]:
+    ends = getattr(one, "maintenance_until", None)
+    return {
+        "group_id": one.group_id,
+        "customer_id": one.customer_id,
+        "order_ref": one.order_ref,
+        "offering": one.offering,
+        "enabled": one.enabled,
+        "expires": one.expires_at.timestamp() if one.expires_at else None,
+        "maintenance_ends": ends.timestamp() if ends else None,
+        "body": entitlement_json(one),
+    }
+
+
+def _made_by_us(conn: Connection, one: Entitlement, purchase: str | None) -> bool:
+    """Whether a create of the hub's made this entitlement: it has its id or group, or its lost answer named its SKU."""
+    where = (t.intent.c.subject == purchase, t.intent.c.kind.in_(["group", "extend"]), t.intent.c.ids.is_not(None))
+    return any(_made(row, one) for row in conn.execute(select(t.intent).where(*where)))
+
+
+def _made(row: Row[Any], one: Entitlement) -> bool:
+    if row.ids is None:
+        return False
+    lost = row.kind == "extend" and not row.ids and one.offering in row.key.rpartition("+")[2].split(",")
+    return lost or not {one.id, one.group_id}.isdisjoint(row.ids)
+
+
+def set_seats_used(conn: Connection, entitlement: str, seats_used: int) -> bool:
+    """Keeps a new number of seats in use; False where it is the one on record, or nobody knows the entitlement.
+
+    Nothing else of the snapshot is touched, not even when it was read.
+    """
+    mine = t.entitlement.c.id == entitlement
+    body = conn.execute(select(t.entitlement.c.body).where(mine).with_for_update()).scalar()
+    if body is None or body["seats_used"] == seats_used:
+        return False
+    conn.execute(update(t.entitlement).where(mine).values(body=body | {"seats_used": seats_used}))
+    return True
+
+
+def add_messages(conn: Connection, messages_: Iterable[Message]) -> None:
+    """Puts these into the outbox; one that is there already stays as it is."""
+    rows = [
+        {
+            "event_id": one.id,
+            "type": one.type,
+            "version": one.version,
+            "occurred_at": one.occurred_at.timestamp(),
+            "subject": one.subject,
+            "entitlement": one.entitlement,
+            "data": one.data.to_json(),
+        }
+        for one in messages_
+    ]
+    if rows:
+        conn.execute(insert(conn, t.message).on_conflict_do_nothing(), rows)
 
 
 def save_grants(conn: Connection, subject: Ref, rows: Iterable[tuple[str, str | None, str, datetime | None]]) -> None:
@@ -279,8 +384,9 @@ def add_change(conn: Connection, **values: Any) -> int:  # noqa: ANN401  (column
 
 
 def end_change(conn: Connection, change_id: int, outcome: str, call: Json) -> None:
-    """Says how a change that was begun ended."""
-    conn.execute(update(t.change).where(t.change.c.id == change_id).values(outcome=outcome, call=call))
+    """Says how a change that was begun ended, once."""
+    begun = (t.change.c.id == change_id, t.change.c.outcome == "begun")
+    conn.execute(update(t.change).where(*begun).values(outcome=outcome, call=call))
 
 
 def switched_off_by_us(conn: Connection, entitlement: str) -> bool:
@@ -290,7 +396,7 @@ def switched_off_by_us(conn: Connection, entitlement: str) -> bool:
         .where(
             t.change.c.entitlement == entitlement,
             t.change.c.action.in_(["Disable", "Enable"]),
-            t.change.c.outcome.in_(["done", "unknown"]),
+            t.change.c.outcome.in_(["done", "unknown", "begun"]),
         )
         .order_by(t.change.c.id.desc())
         .limit(1)
