@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from hub.domain import Action, Applied, Envelope, Held, Json, Offering, Purchase, Ref
+from hub.domain import Action, Applied, Entitlement, Envelope, Held, Json, Offering, Purchase, Ref, SeatRow, Told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,12 +81,13 @@ class Changed:
 
 
 class Webhooks(Protocol):
-    """A vendor that sends. Both functions are pure; secrets are bound by connect()."""
+    """A vendor that sends; secrets are bound by connect(). All is pure, but that a key may have to be fetched."""
 
     def verify(self, body: bytes, headers: Mapping[str, str], now: float) -> None:
         """Raises VerificationError unless `body` (raw bytes) is proven to be the vendor's.
 
-        `headers` has lower-case names; `now` is machine time in epoch seconds.
+        RetryableError: the key that would tell can't be had now. `headers` has lower-case names; `now` is machine
+        time in epoch seconds.
         """
 
     def normalise(self, body: bytes, headers: Mapping[str, str]) -> Sequence[Envelope]:
@@ -148,6 +149,15 @@ class Licensing(Protocol):
         A search also asks by activation `code` where one is given (lists may lag).
         """
 
+    def entitlement(self, id: str) -> Entitlement | None:  # noqa: A002
+        """The entitlement with its group's order reference and customer, read now; None where it is unknown."""
+
+    def entitlements(self) -> Iterator[SeatRow]:
+        """Every entitlement, from list pages."""
+
+    def told(self, body: bytes) -> Told | None:
+        """What a webhook's body says of an entitlement; None where it says nothing of one, or can't be read."""
+
     def apply(self, action: Action) -> Applied:
         """ONE vendor request. RetryableError and PermanentError mean not applied; UnknownResult: nobody knows."""
 
@@ -163,17 +173,25 @@ class Licensing(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """Something `hub check` has to say. level: error (stops work), warning, ok."""
+    """Something `hub check` or `hub connect` has to say. level: error (stops work), warning, ok.
+
+    secret: what the vendor tells only now, to be kept in a file.
+    """
 
     level: str
     about: str
     problem: str
     mend: str = ""
+    secret: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connector:
-    """What one connection offers; the hub asks `connector.purchases`, never which vendor it is."""
+    """What one connection offers; the hub asks `connector.purchases`, never which vendor it is.
+
+    register makes the vendor send to an address, listening says whether it does; both repeatable, both give
+    findings that say what is left to do, None where the vendor has no such call.
+    """
 
     name: str
     kind: str
@@ -184,6 +202,8 @@ class Connector:
     catalog_key: str = ""  # the key in [[catalog]] rows that speaks of this vendor
     base_url: str = ""
     check: Callable[[], Sequence[Finding]] | None = None
+    register: Callable[[str], Sequence[Finding]] | None = None
+    listening: Callable[[str], Sequence[Finding]] | None = None
     body_limit: int = 256 * 1024
 
 
@@ -212,9 +232,13 @@ class TokenCache(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deps:
-    """What connect() gets from the hub beside its own settings."""
+    """What connect() gets from the hub beside its own settings.
+
+    pseudonym: what stands for a person's id in facts, the same each time and not to be turned back; "": nothing does.
+    """
 
     limiter: Limiter
     tokens: TokenCache
+    pseudonym: Callable[[str], str] = field(default=lambda _: "", repr=False)
     connect_timeout_s: float = 3
     read_timeout_s: float = 15

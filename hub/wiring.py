@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from types import ModuleType
 
 import structlog
@@ -19,6 +19,7 @@ from hub.limits import RecordLimiter, RecordTokens
 from hub.policy import Rules
 from hub.ports import Connector, Deps
 from hub.reconcile import CUSTOMERS_LISTED, Shop
+from hub.references import pseudonym
 from hub.settings import Settings
 from hub.store import Store, records, schema, subjects
 from hub.store.migrate import check_version
@@ -111,6 +112,7 @@ def _connect(config: Settings, store: Store, name: str) -> Connector:
     deps = Deps(
         limiter=RecordLimiter(store, name, parsed.rate_per_s),
         tokens=RecordTokens(store, name, config.secret),
+        pseudonym=partial(pseudonym, config.secret),
     )
     try:
         connector: Connector = module.connect(name, parsed, deps)

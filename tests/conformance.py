@@ -23,6 +23,7 @@ from connectors.zentitle.emulator import ZentitleEmulator
 from hub.domain import Ref
 from hub.ports import Connector, Deps
 from tests.factories import a_signature, an_event
+from tests.rsa import an_rsa_signature, modulus_of, rsa_key
 
 FIXTURES = Path(__file__).parent / "connectors"
 CANARY = "canary"
@@ -80,7 +81,7 @@ class Sender:
     signature_header: str
     tolerance_s: float | None
     fixtures: Path
-    events: Mapping[str, str]  # the vendor's types -> ours
+    events: Mapping[str, str | None]  # the vendor's types that lead to a subject -> the fact that each is, if any
     an_event: Callable[[str, str], bytes]  # id, type -> body
     type_of: Callable[[dict[str, Any]], str] = field(default=lambda body: str(body["type"]))
 
@@ -99,7 +100,28 @@ STRIPE_SENDER = Sender(
     events=connectors.stripe.EVENTS,
     an_event=an_event,
 )
-SENDERS = {"stripe": STRIPE_SENDER}
+
+
+def a_zentitle_event(id_: str, code: str, **values: Any) -> bytes:
+    """A body as Zentitle2 sends it, about something that has no id of its own."""
+    envelope = {"eventId": id_, "eventDate": "2026-09-21T14:13:20Z", "eventCode": code, "resourceId": "ent_1"}
+    return json.dumps(envelope | {"callAttempt": 1, "payload": {}} | values).encode()
+
+
+ZENTITLE_SENDER = Sender(
+    module=connectors.zentitle,
+    settings=lambda secrets: (
+        _zentitle_settings("http://127.0.0.1:1") | {"rsa_modulus": [modulus_of(rsa_key(one)) for one in secrets]}
+    ),
+    sign=lambda body, secret, _: {"n-signature": an_rsa_signature(body, rsa_key(secret))},
+    signature_header="n-signature",
+    tolerance_s=None,
+    fixtures=FIXTURES / "zentitle" / "fixtures",
+    events=connectors.zentitle.EVENTS,
+    an_event=a_zentitle_event,
+    type_of=lambda body: str(body["eventCode"]),
+)
+SENDERS = {"stripe": STRIPE_SENDER, "zentitle": ZENTITLE_SENDER}
 
 
 # vendors that are asked
@@ -176,7 +198,6 @@ def _zentitle_settings(url: str) -> dict[str, Any]:
         "tenant_id": "t_sandbox",
         "client_id": "hub",
         "client_secret": CANARY,
-        "rsa_modulus": "x",
     }
 
 

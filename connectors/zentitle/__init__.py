@@ -1,30 +1,35 @@
-"""Zentitle2: the vendor that licenses. `connect` says what one connection offers; nothing is requested by it."""
+"""Zentitle2: the vendor that licenses, and sends webhooks. `connect` says what a connection offers and asks nothing."""
 
 from __future__ import annotations
 
 from connectors.http import is_safe_url
-from connectors.zentitle.client import Client, Settings
+from connectors.zentitle.client import Client
+from connectors.zentitle.keys import Keys
 from connectors.zentitle.licensing import ZentitleLicensing
+from connectors.zentitle.settings import Settings
+from connectors.zentitle.webhook import EVENTS, ZentitleWebhooks
 from hub.errors import ConfigurationError
 from hub.ports import Connector, Deps
 
-__all__ = ["Settings", "connect"]
+__all__ = ["EVENTS", "Settings", "connect"]
 
 
 def connect(name: str, settings: Settings, deps: Deps) -> Connector:
     """The connection `name`. ConfigurationError where an address would carry secrets in the clear."""
     for key in ("base_url", "token_url"):
         _require_safe(name, key, getattr(settings, key))
-    licensing = ZentitleLicensing(
-        name, Client(settings, deps), notes=settings.notes, has_key=settings.rsa_modulus is not None
-    )
+    client = Client(settings, deps)
+    keys = Keys(settings.rsa_modulus, lambda: client.account_key().n)
+    licensing = ZentitleLicensing(name, client, keys, notes=settings.notes)
     return Connector(
         name=name,
         kind=settings.kind,
         ref=settings.ref or name,
+        webhooks=ZentitleWebhooks(name, keys, deps.pseudonym),
         licensing=licensing,
         base_url=settings.base_url,
         check=licensing.verify_access,
+        body_limit=settings.body_limit,
     )
 
 

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
 from connectors.http import Http, Query, Reply
-from connectors.settings import ConnectionSettings
+from connectors.zentitle.settings import Settings
 from hub.domain import Call, Json
 from hub.errors import Hold, PermanentError, RetryableError
 from hub.ports import Deps, TokenCache
@@ -33,27 +33,12 @@ NOTE_LIMIT = 1000
 _FORCE: Query = {"forceSeatCount": "true"}
 
 
-class Settings(ConnectionSettings):
-    """`[connections.<name>]` with kind = "zentitle". All but the tuning is on the vendor's API Credentials page."""
-
-    kind: Literal["zentitle"] = "zentitle"
-    base_url: str
-    token_url: str
-    tenant_id: str
-    client_id: str
-    client_secret: SecretStr
-    rsa_modulus: str | None = None
-    rate_per_s: float = 5
-    notes: bool = True
-    api_version: Literal["2025-10-10"] = "2025-10-10"
-
-
-def _utc(moment: datetime) -> datetime:
+def utc(moment: datetime) -> datetime:
     """`moment` in UTC; without a zone it is UTC already (vendor's OpenAPI, "Dates")."""
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
-Moment = Annotated[datetime, AfterValidator(_utc)]
+Moment = Annotated[datetime, AfterValidator(utc)]
 
 
 class _Model(BaseModel):
@@ -74,6 +59,11 @@ class OverdraftLimit(_Model):
 
     type: str
     value: int | None = None
+
+    @property
+    def seats(self) -> int | None:
+        """As a number of seats; None where the limit is no number (percentage, unlimited, unknown)."""
+        return {"absolute": self.value, "none": 0}.get(self.type)
 
 
 class CustomerRow(_Model):
@@ -120,6 +110,18 @@ class EntitlementModel(_Model):
     created: Moment | None = None
 
 
+class EntitlementListRow(_Model):
+    """What we need of EntitlementListModel, which has neither status nor offering id."""
+
+    id: str
+    sku: str
+    seat_count: int
+    seats_used: int
+    overdraft_seat_limit: OverdraftLimit | None = None
+    expiry_date: Moment | None = None
+    group: GroupModel | None = None
+
+
 class PlanModel(_Model):
     """What we need of an offering's plan."""
 
@@ -164,6 +166,14 @@ class KeyModel(_Model):
 
     kty: str
     n: str
+
+
+class ListenerModel(_Model):
+    """A webhook listener: which event codes go to which address."""
+
+    id: str
+    uri: str
+    subscriptions: tuple[str, ...]
 
 
 class _Page(_Model):
@@ -325,6 +335,15 @@ class Client:
         reply = self._read(_entitlement(entitlement_id), query={"expand": "offering"})
         return parsed(EntitlementModel, reply)
 
+    def find_entitlement(self, entitlement_id: str) -> EntitlementModel | None:
+        """As `entitlement`; None where there is none."""
+        reply = self._found(_entitlement(entitlement_id), query={"expand": "offering"})
+        return parsed(EntitlementModel, reply) if reply else None
+
+    def entitlements(self) -> Iterator[EntitlementListRow]:
+        """All entitlements with their groups, all pages."""
+        return self._rows(EntitlementListRow, "/entitlements", {})
+
     def patch_entitlement(self, entitlement_id: str, fields: dict[str, Json], *, force: bool) -> Call:
         """The entitlement has these values. Repeatable. `force`: also with fewer seats than are in use."""
         query = _FORCE if force else None
@@ -354,6 +373,19 @@ class Client:
     def account_key(self) -> KeyModel:
         """The public key that webhooks are signed with (scope api:admin)."""
         return parsed(KeyModel, self._read("/account/key"))
+
+    def listeners(self) -> Iterator[ListenerModel]:
+        """All webhook listeners of the account, all pages (scope webhooks:admin)."""
+        return self._rows(ListenerModel, "/account/webhooks", {})
+
+    def create_listener(self, uri: str, codes: Sequence[str]) -> None:
+        """Events of these codes go to `uri`. Not repeatable: twice is two listeners."""
+        self._write("POST", "/account/webhooks", {"uri": uri, "subscriptions": [*codes]})
+
+    def replace_listener(self, listener_id: str, uri: str, codes: Sequence[str]) -> None:
+        """The listener has this address and these codes. Repeatable."""
+        body: Json = {"uri": uri, "subscriptions": [*codes]}
+        self._write("PUT", f"/account/webhooks/{_quoted(listener_id)}", body)
 
     def close(self) -> None:
         """Lets the connections go."""

@@ -7,7 +7,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
-from connectors.zentitle.client import Client, EntitlementModel, GroupModel, OfferingModel, OverdraftLimit, WrongVersion
+from connectors.zentitle.client import (
+    Client,
+    EntitlementListRow,
+    EntitlementModel,
+    GroupModel,
+    OfferingModel,
+    OverdraftLimit,
+    WrongVersion,
+)
+from connectors.zentitle.keys import Keys, public_key
+from connectors.zentitle.webhook import told
 from hub.domain import (
     Action,
     Applied,
@@ -22,7 +32,9 @@ from hub.domain import (
     Held,
     Json,
     Offering,
+    SeatRow,
     SetTerms,
+    Told,
 )
 from hub.errors import ConfigurationError, HubError, PermanentError
 from hub.ports import Finding
@@ -33,11 +45,11 @@ _EARLIEST = datetime.min.replace(tzinfo=UTC)
 class ZentitleLicensing:
     """`hub.ports.Licensing` on one Zentitle2 tenant. Safe for many threads."""
 
-    def __init__(self, name: str, client: Client, *, notes: bool, has_key: bool) -> None:
+    def __init__(self, name: str, client: Client, keys: Keys, *, notes: bool) -> None:
         self._name = name
         self._client = client
+        self._keys = keys
         self._notes = notes
-        self._has_key = has_key
         self._offerings: Mapping[str, Offering] | None = None
         self._doubled: Sequence[str] = ()
         self._lock = threading.Lock()
@@ -59,11 +71,28 @@ class ZentitleLicensing:
         """What the customer holds under `order_ref`, groups oldest first. See the port. Repeatable."""
         found = sorted(self._groups(customer_id, order_ref, groups, code), key=lambda group: group.created or _EARLIEST)
         entitlements = (
-            to_entitlement(self._client.entitlement(row.id), group.id, order_ref)
+            to_entitlement(self._client.entitlement(row.id), group.id, order_ref, group.customer_id or customer_id)
             for group in found
             for row in group.entitlements or ()
         )
         return Held(groups=tuple(group.id for group in found), entitlements=tuple(entitlements))
+
+    def entitlement(self, id: str) -> Entitlement | None:  # noqa: A002
+        """The entitlement, in two reads: it does not name its customer, its group does. See the port. Repeatable."""
+        model = self._client.find_entitlement(id)
+        if model is None:
+            return None
+        group = self._client.group(model.entitlement_group_id) if model.entitlement_group_id else None
+        order_ref, customer_id = (group.order_ref_id, group.customer_id) if group else (None, None)
+        return to_entitlement(model, group.id if group else "", order_ref or "", customer_id or "")
+
+    def entitlements(self) -> Iterator[SeatRow]:
+        """Every entitlement, from list pages. Repeatable."""
+        return map(to_seat_row, self._client.entitlements())
+
+    def told(self, body: bytes) -> Told | None:
+        """What a webhook's body says of an entitlement. See the port."""
+        return told(body)
 
     def apply(self, action: Action) -> Applied:
         """One request that makes `action` true. Creates are not repeatable, the others are. See the port."""
@@ -156,10 +185,20 @@ class ZentitleLicensing:
         return self._probe("client_id", lambda: next(self._client.customers(), None), mend)
 
     def _key(self) -> Sequence[Finding]:
-        if self._has_key:
-            return ()
+        """What is wrong with the key of the webhooks. A configured one need not be readable at the vendor."""
         mend = "copy RSA Modulus from Administration > API Credentials to rsa_modulus, or give the client api:admin"
-        return self._probe("rsa_modulus", self._client.account_key, mend)
+        try:
+            modulus = self._client.account_key().n
+            public_key(modulus)
+        except WrongVersion:
+            raise
+        except (HubError, ValueError) as error:
+            problem = f"the key of the vendor's webhooks: {error}"
+            return () if self._keys.fixed else [self._finding("error", "rsa_modulus", problem, mend)]
+        if self._keys.admits(modulus):
+            return ()
+        problem = "is not the key that the vendor tells now, so its webhooks may all be refused"
+        return [self._finding("warning", "rsa_modulus", problem, mend + ", or leave rsa_modulus away")]
 
     def _version(self) -> Sequence[Finding]:
         if not self._client.unversioned:
@@ -198,7 +237,7 @@ class ZentitleLicensing:
         return Finding(level=level, about=f"connections.{self._name}.{key}", problem=problem, mend=mend)
 
 
-def to_entitlement(model: EntitlementModel, group: str, order_ref: str) -> Entitlement:
+def to_entitlement(model: EntitlementModel, group: str, order_ref: str, customer_id: str = "") -> Entitlement:
     """What the hub knows of an entitlement; `group` stands in where the model does not name its own."""
     return Entitlement(
         id=model.id,
@@ -209,7 +248,7 @@ def to_entitlement(model: EntitlementModel, group: str, order_ref: str) -> Entit
         product_id=model.product_id,
         seats=model.seat_count,
         seats_used=model.seats_used,
-        overdraft=overdraft_of(model.overdraft_seat_limit),
+        overdraft=_overdraft(model.overdraft_seat_limit),
         expires_at=model.expiry_date,
         enabled=model.disabled_date is None and model.status != "disabled",
         status=model.status,
@@ -217,18 +256,28 @@ def to_entitlement(model: EntitlementModel, group: str, order_ref: str) -> Entit
         perpetual=model.license_type == "perpetual",
         frozen=model.exported or model.status in {"exported", "customerDisabled"},
         created_at=model.created,
+        customer_id=customer_id,
     )
 
 
-def overdraft_of(limit: OverdraftLimit | None) -> int | None:
-    """Overdraft seats as a number; None where the limit is no number (percentage, unlimited, unknown)."""
-    match limit:
-        case OverdraftLimit(type="absolute"):
-            return limit.value
-        case OverdraftLimit(type="none"):
-            return 0
-        case _:
-            return None
+def to_seat_row(row: EntitlementListRow) -> SeatRow:
+    """The numbers of a list row."""
+    group = row.group
+    return SeatRow(
+        entitlement_id=row.id,
+        group_id=group.id if group else "",
+        customer_id=(group and group.customer_id) or "",
+        order_ref=(group and group.order_ref_id) or "",
+        offering=row.sku,
+        seats=row.seat_count,
+        seats_used=row.seats_used,
+        overdraft=_overdraft(row.overdraft_seat_limit),
+        expires_at=row.expiry_date,
+    )
+
+
+def _overdraft(limit: OverdraftLimit | None) -> int | None:
+    return limit.seats if limit else None
 
 
 def has_grace(model: EntitlementModel) -> bool:

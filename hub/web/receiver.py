@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 from flask import Blueprint, Response, request
 
-from hub.errors import Unavailable, VerificationError
+from hub.errors import RetryableError, Unavailable, VerificationError
 from hub.failpoint import failpoint
 from hub.inbox import COMMIT_S, Begun, begin
 from hub.metrics import RECEIVED, REJECTED
@@ -109,6 +109,9 @@ def _receive(
     except VerificationError as error:
         log.info("receipt.refused", source=connector.name, because=error.reason)
         raise _Refusal(401, error.reason, "the request is not proven to come from the vendor") from error
+    except RetryableError as error:
+        log.warning("receipt.not_verified", source=connector.name, because=str(error))
+        raise _Refusal(503, "key", "not verified now, send it again", {"Retry-After": _whole(error)}) from error
     except Exception as error:
         raise _bug(connector, error) from error
     if later is None:
@@ -140,6 +143,10 @@ def _answer(hub: Hub, connector: Connector, begun: Begun, timeout_s: float = COM
     return Response(b"ok\n", 200, content_type="text/plain")
 
 
+def _whole(error: RetryableError) -> str:
+    return f"{error.retry_after or 5:.0f}"
+
+
 def _bug(connector: Connector, error: Exception) -> _Refusal:
     log.error("receipt.failed", source=connector.name, exc_info=error)
     return _Refusal(503, "bug", "not recorded, send it again", {"Retry-After": "30"})
@@ -157,5 +164,5 @@ def _verify_for_nothing(connector: Connector, body: bytes, headers: Mapping[str,
     try:
         if connector.webhooks:
             connector.webhooks.verify(body, headers, now)
-    except VerificationError:
+    except (VerificationError, RetryableError):
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gzip
 import json
 import sqlite3
@@ -213,10 +214,17 @@ def status_of(answer: bytes) -> int:
     return int(answer[9:12])
 
 
-@pytest.mark.parametrize("path", ["nobody", "zentitle", "Stripe", "stripe%00", "..%2fstripe", "x" * 3000])
+@pytest.mark.parametrize("path", ["nobody", "Zentitle", "Stripe", "stripe%00", "..%2fstripe", "x" * 3000])
 def test_S02_a_connection_that_takes_no_webhooks_is_not_found(door: Door, path: str) -> None:
     answer = door.post(event(), to=f"/webhooks/{path}")
     assert answer.status == 404
+    problem(answer)
+
+
+def test_a_body_whose_key_can_not_be_read_now_is_asked_for_again(door: Door) -> None:
+    answer = door.post(b"{}", None, to="/webhooks/zentitle", N_Signature=base64.b64encode(b"x" * 256).decode())
+    assert answer.status == 503
+    assert int(answer.headers["retry-after"]) >= 1
     problem(answer)
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.references import LONGEST, activation_code, reference
+from hub.references import LONGEST, activation_code, pseudonym, reference
 
 prefixes = st.from_regex(r"\A[a-z0-9-]{1,12}\Z")
 ids = st.text(st.characters(codec="ascii", exclude_categories=["C"]), min_size=1, max_size=255)
@@ -57,3 +57,10 @@ def test_a_code_is_four_groups_of_five_that_repeat(secret: bytes, order_ref: str
 def test_another_secret_or_reference_is_another_code() -> None:
     codes = {activation_code(secret, ref) for secret in (b"one", b"two") for ref in ("stripe:sub_1", "stripe:sub_2")}
     assert len(codes) == 4
+
+
+def test_a_pseudonym_is_the_same_each_time_and_another_for_another_person_or_secret() -> None:
+    # printf 'pseudonym:ada@example.com' | openssl dgst -sha256 -mac HMAC -macopt key:secret | cut -c1-16
+    assert pseudonym(b"secret", "ada@example.com") == "e807da461fc96cd0"
+    told = {pseudonym(secret, who) for secret in (b"one", b"two") for who in ("ada", "Ada", "bob")}
+    assert len(told) == 6

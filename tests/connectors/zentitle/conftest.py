@@ -14,6 +14,7 @@ from connectors.emulation import serving
 from connectors.zentitle import Settings
 from connectors.zentitle.client import Client
 from connectors.zentitle.emulator import ZentitleEmulator
+from connectors.zentitle.keys import Keys
 from connectors.zentitle.licensing import ZentitleLicensing
 from hub.ports import Deps
 
@@ -121,4 +122,4 @@ def client(settings: Settings, deps: Deps) -> Iterator[Client]:
 
 @pytest.fixture
 def licensing(client: Client) -> ZentitleLicensing:
-    return ZentitleLicensing("zentitle", client, notes=True, has_key=False)
+    return ZentitleLicensing("zentitle", client, Keys((), lambda: client.account_key().n), notes=True)

@@ -14,6 +14,7 @@ import pytest
 from connectors.emulation import reply
 from connectors.zentitle import Settings, connect
 from connectors.zentitle.client import Client, EntitlementModel
+from connectors.zentitle.keys import Keys
 from connectors.zentitle.licensing import ZentitleLicensing, to_entitlement, to_fields
 from hub.domain import (
     Action,
@@ -28,8 +29,10 @@ from hub.domain import (
     ExtendGroup,
     Held,
     SetTerms,
+    Told,
 )
 from hub.errors import ConfigurationError, PermanentError, RetryableError, UnknownResult
+from tests.rsa import modulus_of, rsa_key
 
 MODELS = Path(__file__).parents[3] / ".." / "shared" / "reference" / "data" / "zentitle2-models-2025-10-10.json"
 CODE = "ABCDE-FGHIJ-KLMNO-PQRST"
@@ -93,6 +96,47 @@ def seen(**fields: object) -> Entitlement:
 def test_customers_are_listed_by_their_account_reference(licensing, customer, client):
     client._write("POST", "/customers", {"name": "no reference"})
     assert list(licensing.customers()) == [("acc-1", customer)]
+
+
+def test_an_entitlement_is_read_by_its_id_with_its_order_and_its_customer(licensing, customer, group):
+    held = held_entitlement(licensing, group)
+    found = licensing.entitlement(held.id)
+    assert found is not None
+    assert (found.order_ref, found.customer_id, found.group_id) == ("stripe:sub_1", customer, group)
+    assert replace(found, lines=held.lines) == held
+
+
+def test_an_entitlement_that_nobody_knows_is_none(licensing):
+    assert licensing.entitlement("ent_unknown") is None
+    assert licensing.entitlement("../customers") is None
+
+
+def test_an_entitlement_of_no_customer_and_no_order_is_told_without(licensing, vendor):
+    group = vendor.tenant.create_group({"skus": ["PRO-100"]}, vendor.clock.now())
+    found = licensing.entitlement(group.entitlements[0])
+    assert (found.order_ref, found.customer_id) == ("", "")
+    (row,) = licensing.entitlements()
+    assert (row.order_ref, row.customer_id, row.group_id) == ("", "", group.id)
+
+
+def test_every_entitlement_is_listed_with_its_numbers_over_all_pages(licensing, vendor):
+    vendor.fill(450)
+    rows = list(licensing.entitlements())
+    assert len({row.entitlement_id for row in rows}) == len(rows) == 450
+    id_ = rows[7].entitlement_id
+    vendor.edit({"entitlement": id_, "seatCount": 4, "overdraftSeatLimit": {"type": "absolute", "value": 2}})
+    vendor.activate({"entitlement": id_, "seatIds": ["a", "b", "c", "d", "e"]})
+    (row,) = (one for one in licensing.entitlements() if one.entitlement_id == id_)
+    assert (row.seats, row.seats_used, row.overdraft, row.offering, row.order_ref) == (4, 5, 2, "PRO-100", "fill:7")
+    held = licensing.entitlement(id_)
+    assert held is not None
+    assert (row.group_id, row.customer_id, row.expires_at) == (held.group_id, held.customer_id, held.expires_at)
+
+
+def test_what_a_webhook_says_is_told(licensing):
+    body = {"eventId": "e", "eventCode": "entitlement.updated", "payload": {"entitlementId": "ent_1", "seatCount": 9}}
+    assert licensing.told(json.dumps(body).encode()) == Told(entitlement_id="ent_1", fields={"seats": 9})
+    assert licensing.told(b"nonsense") is None
 
 
 def test_offerings_are_told_by_sku(licensing, vendor):
@@ -436,7 +480,7 @@ def test_an_empty_note_is_not_sent(licensing, vendor, text):
 
 
 def test_no_note_is_written_where_they_are_switched_off(client, vendor):
-    ZentitleLicensing("zentitle", client, notes=False, has_key=False).note("ent_1", "hello")
+    ZentitleLicensing("zentitle", client, Keys((), str), notes=False).note("ent_1", "hello")
     assert vendor.requests == []
 
 
@@ -507,7 +551,20 @@ def test_an_unreadable_webhook_key_is_found_unless_it_is_configured(settings, de
     for _ in range(2):
         vendor.script("/api/v1/account/key", reply({"error": "forbidden"}, 403))
     assert findings(settings, deps) == [("error", "connections.zentitle.rsa_modulus")]
-    assert findings(settings, deps, rsa_modulus="abc") == []
+    assert findings(settings, deps, rsa_modulus=(modulus_of(rsa_key("own")),)) == []
+
+
+def test_S03_a_weak_webhook_key_at_the_vendor_is_found(settings, deps, vendor):
+    vendor.script("/api/v1/account/key", reply({"kty": "RSA", "n": modulus_of(rsa_key("weak", 1_024)), "e": "AQAB"}))
+    assert findings(settings, deps) == [("error", "connections.zentitle.rsa_modulus")]
+
+
+def test_a_configured_webhook_key_that_is_not_the_vendor_s_is_a_warning(settings, deps, vendor):
+    vendor_s = modulus_of(vendor.signing_key)
+    assert findings(settings, deps, rsa_modulus=(vendor_s,)) == []
+    assert findings(settings, deps, rsa_modulus=(vendor_s + "==",)) == []
+    other = (modulus_of(rsa_key("own")),)
+    assert findings(settings, deps, rsa_modulus=other) == [("warning", "connections.zentitle.rsa_modulus")]
 
 
 def test_a_plan_that_starts_later_is_a_warning(settings, deps, vendor):
@@ -601,9 +658,8 @@ def test_requests_have_the_shape_that_the_vendor_published(licensing, customer, 
 def test_64_threads_read_through_one_connection(settings, deps, vendor):
     from concurrent.futures import ThreadPoolExecutor
 
-    licensing = ZentitleLicensing(
-        "zentitle", Client(settings, replace(deps, read_timeout_s=30)), notes=True, has_key=False
-    )
+    slow = Client(settings, replace(deps, read_timeout_s=30))
+    licensing = ZentitleLicensing("zentitle", slow, Keys((), str), notes=True)
     customer = a_customer(licensing)
     group = a_group(licensing, customer).ids[0]
     with ThreadPoolExecutor(64) as threads:
