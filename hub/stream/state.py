@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from hub.domain import Entitlement, Json
 from hub.stream.events import Difference, EntitlementState, Message, iso, message_id
@@ -30,6 +31,11 @@ def differences(before: Entitlement, now: Entitlement) -> dict[str, Difference]:
     return {name: one for name, one in found.items() if one is not None}
 
 
+def agrees(known: Entitlement, fields: Mapping[str, object]) -> bool:
+    """Whether what a webhook says (fields named as Entitlement's) is what is known."""
+    return all(_plain(value) == _value(known, name) for name, value in fields.items())
+
+
 def _difference(before: Entitlement, now: Entitlement, name: str) -> Difference | None:
     old, new = _value(before, name), _value(now, name)
     if old == new or (name in IDS and not (old and new)):
@@ -38,7 +44,10 @@ def _difference(before: Entitlement, now: Entitlement, name: str) -> Difference 
 
 
 def _value(one: Entitlement, name: str) -> Json:
-    value = getattr(one, name, None)
+    return _plain(getattr(one, name, None))
+
+
+def _plain(value: Any) -> Json:  # noqa: ANN401  (a field's value)
     return iso(value.replace(microsecond=0)) if isinstance(value, datetime) else value
 
 
