@@ -129,10 +129,13 @@ class FieldWhy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """An entitlement and the reasons of its fields. `others`: further entitlements that the same words name."""
+    """An entitlement and the reasons of its fields. `others`: further entitlements that the same words name.
+
+    subject: the purchase that it belongs to; None where the hub knows of none.
+    """
 
     entitlement: str
-    subject: str
+    subject: str | None
     customer: str | None
     customer_id: str
     order_ref: str
@@ -215,7 +218,7 @@ def _is_told(name: str, row: Row[Any]) -> bool:
     return name != "overdraft" or name in row.reasons or row.body["overdraft"] is not None
 
 
-def _journal(conn: Connection, subject: str) -> Sequence[Row[Any]]:
+def _journal(conn: Connection, subject: str | None) -> Sequence[Row[Any]]:
     stmt = select(t.change).where(t.change.c.subject == subject).order_by(t.change.c.id.desc())
     return conn.execute(stmt.limit(CHANGES_READ)).all()
 

@@ -52,7 +52,8 @@ def _state(found: Explanation) -> str:
 
 
 def _head(found: Explanation) -> Iterator[str]:
-    yield f"customer {found.customer or '?'} · {found.order_ref} · {found.subject} · {found.group}"
+    purchase = found.subject or "no purchase known"
+    yield f"customer {found.customer or '?'} · {found.order_ref} · {purchase} · {found.group}"
     code = f"activation code {found.activation_code} · " if found.activation_code else ""
     yield f"{code}paid until {found.paid_until or 'not known'} · last read {_when(found.read_at)}"
     if found.others:

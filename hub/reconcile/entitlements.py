@@ -14,7 +14,7 @@ from hub.lifecycle import Later, Parked, Result, Settled
 from hub.reconcile.look import Look, Observed
 from hub.store import records, snapshots, subjects
 from hub.store.snapshots import Known
-from hub.stream.state import agrees, differences
+from hub.stream.state import LISTED, agrees, differences
 
 BUSY_S, NEW_S = 1.0, 5.0
 CHANGED = "changed in the licensing system"
@@ -58,7 +58,8 @@ def _is_echo(look: Look, known: Known, bodies: Sequence[bytes], told: Sequence[T
     """Whether each webhook since the last look says something, and that it is on record already."""
     heard = bool(bodies) and len(told) == len(bodies) and look.leased.row["cause"] in HEARD
     says = all(one.fields or one.seats_used is not None for one in told)
-    return heard and says and all(agrees(known.entitlement, one.fields) for one in told)
+    trusted = known.entitlement.status != LISTED or not any(one.fields for one in told)
+    return heard and says and trusted and all(agrees(known.entitlement, one.fields) for one in told)
 
 
 def _heard(look: Look, told: Sequence[Told]) -> Result:

@@ -21,7 +21,7 @@ from hub.store.codec import entitlement_from, entitlement_json, moment
 from hub.store.schema import db_now
 from hub.store.subjects import insert, now
 from hub.stream.events import Message
-from hub.stream.state import Origin, messages
+from hub.stream.state import LISTED, Origin, messages
 
 GUARD_WINDOW_S = 3600
 BODIES = 2000  # of one subject, at most
@@ -252,6 +252,13 @@ def save_reading(conn: Connection, one: Entitlement, purchase: str | None, began
     return _save(conn, one, {"subject": purchase}, purchase, began)
 
 
+def save_listed(conn: Connection, one: Entitlement) -> None:
+    """Keeps what a list row tells of an entitlement, where nothing of it is on record."""
+    bare: dict[str, Any] = {"reasons": {}, "catalog_version": "", "subject": None}
+    row = {"id": one.id, "read_at": 0.0, "changed_at": db_now(), **bare, **_columns(one)}
+    conn.execute(insert(conn, t.entitlement).values(**row).on_conflict_do_nothing())
+
+
 def _save(
     conn: Connection, one: Entitlement, link: Mapping[str, Any], purchase: str | None, began: float | None
 ) -> Saved:
@@ -269,7 +276,9 @@ def _save(
     told: tuple[Message, ...] = ()
     if replace(before, seats_used=one.seats_used) != one:
         values |= {"changed_at": at, "revision": row.revision + 1}
-        told = messages(before, one, _origin(purchase, row.revision + 1, at, ours=True, act=began is None))
+        ours = before.status == LISTED and _made_by_us(conn, one, purchase)
+        origin = _origin(purchase, row.revision + 1, at, ours=ours, act=began is None or ours)
+        told = messages(None if ours else before, one, origin)
     conn.execute(mine.values(**values))
     add_messages(conn, told)
     return Saved(told=len(told))

@@ -12,6 +12,8 @@ from hub.stream.events import Difference, EntitlementState, Message, iso, messag
 
 TOLD = ("offering", "seats", "overdraft", "expires_at", "maintenance_until", "enabled", "frozen", "order_ref")
 IDS = ("group_id", "customer_id")  # told too, once they are known
+LISTED = "listed"  # the status of a snapshot that is known from a list row alone
+UNLISTED = ("enabled", "frozen", "maintenance_until")  # what such a row does not tell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,8 @@ def agrees(known: Entitlement, fields: Mapping[str, object]) -> bool:
 
 def _difference(before: Entitlement, now: Entitlement, name: str) -> Difference | None:
     old, new = _value(before, name), _value(now, name)
+    if before.status == LISTED and name in UNLISTED:
+        return None
     if old == new or (name in IDS and not (old and new)):
         return None
     return Difference(before=old, after=new)
