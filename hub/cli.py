@@ -12,6 +12,7 @@ import secrets
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import wraps
 from importlib import resources
@@ -414,10 +415,11 @@ def tail(after: int | None, types: tuple[str, ...], follow: bool, as_json: bool)
     """Print the stream: with --json one object a line, as consumers get it."""
     from hub.stream.tail import tail as run  # noqa: PLC0415
 
-    for one in run(_ready_hub().store, after, types, follow=follow):
-        told = one.to_json()
-        about = one.data.get("entitlement") or one.data.get("subject")
-        click.echo(json.dumps(told) if as_json else f"{one.position}  {told['occurred_at']}  {one.type}  {about}")
+    with suppress(KeyboardInterrupt):  # how people end it
+        for one in run(_ready_hub().store, after, types, follow=follow):
+            told = one.to_json()
+            about = one.data.get("entitlement") or one.data.get("subject")
+            click.echo(json.dumps(told) if as_json else f"{one.position}  {told['occurred_at']}  {one.type}  {about}")
 
 
 @_command(events)

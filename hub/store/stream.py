@@ -46,6 +46,13 @@ def business_now(conn: Connection) -> datetime:
     return datetime.fromtimestamp(now(conn), UTC) + timedelta(seconds=float(moved[0]) if moved else 0)
 
 
+def ending(conn: Connection, column: str, after: float, upto: float) -> Sequence[Row[Any]]:
+    """Entitlements that are on and whose `expires` or `maintenance_ends` lies in (after, upto]."""
+    e = t.entitlement.c
+    columns: list[Any] = [e.id, e.customer_id, e.order_ref, e.subject, e.offering, e.expires, e.maintenance_ends]
+    return conn.execute(select(*columns).where(e[column] > after, e[column] <= upto, e.enabled).order_by(e.id)).all()
+
+
 # -- facts
 
 
@@ -123,6 +130,8 @@ def place_chained(conn: Connection, name: str, limit: int = BATCH) -> int:
 def end_abandoned(conn: Connection) -> int:
     """What was begun and whose process died before it could say how it ended: nobody knows; how many."""
     old = (t.change.c.outcome == "begun", t.change.c.position.is_(None), t.change.c.at < db_now() - SETTLED_S)
+    if conn.execute(select(t.change.c.id).where(*old).limit(1)).first() is None:
+        return 0
     return conn.execute(update(t.change).where(*old).values(outcome="unknown")).rowcount
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeAlias
@@ -22,13 +23,14 @@ from hub.leases import LeaseBook
 from hub.ports import Connector
 from hub.store import Store, records, stream, subjects
 from hub.store.subjects import Lease
-from hub.stream import facts
+from hub.stream import facts, reminders
 from hub.stream.events import Message
 
 log = structlog.get_logger()
 KEY = "sequencer"
 LEASE_S = 10.0  # what a clock that was killed may hold the stream up
 IDLE_S = 0.3
+CHORES_S = 10.0
 PAUSE_S = 1.0
 Untold: TypeAlias = tuple[Row[Any], str]  # a receipt that can't be read again, and why
 
@@ -37,11 +39,11 @@ def run(store: Store, connectors: Mapping[str, Connector], stop: threading.Event
     """Sequences until `stop`; waits while another process does. Lets the lease go at the end."""
     with LeaseBook(store, lease_s) as book:
         lease: Lease | None = None
-        pause = 0.0
+        pause, chores = 0.0, _Chores()
         while not stop.wait(pause):
             try:
                 lease = lease or book.take(KEY)
-                pause = PAUSE_S if lease is None else 0.0 if step(store, connectors, lease) else IDLE_S
+                pause = PAUSE_S if lease is None else _turn(store, connectors, lease, chores)
             except LeaseLost:
                 lease = None
             except HubError as error:
@@ -53,6 +55,27 @@ def run(store: Store, connectors: Mapping[str, Connector], stop: threading.Event
         if lease is not None:
             with suppress(HubError):  # else it ends by itself
                 store.write(lambda conn: subjects.release(conn, lease))
+
+
+class _Chores:
+    """What is done now and then by whoever sequences."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def run(self, store: Store, lease: Lease) -> None:
+        """Tells reminders, and ends what was begun and never ended."""
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + CHORES_S
+        reminders.remind(store, lease)
+        store.write(stream.end_abandoned)
+
+
+def _turn(store: Store, connectors: Mapping[str, Connector], lease: Lease, chores: _Chores) -> float:
+    """One turn; seconds to wait before the next."""
+    chores.run(store, lease)
+    return 0.0 if step(store, connectors, lease) else IDLE_S
 
 
 def step(store: Store, connectors: Mapping[str, Connector], lease: Lease) -> int:

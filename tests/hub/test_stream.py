@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from hub.store.migrate import upgrade
 from hub.store.schema import audit, change, entitlement, intent, message, receipt, review, sequence
 from hub.store.stream import Placed
 from hub.store.subjects import Lease
-from hub.stream import sequencer
+from hub.stream import reminders, sequencer
 from hub.stream.tail import tail, verify
 from tests.factories import NOW, YEAR, a_receipt, a_ref, an_entitlement, an_event
 
@@ -330,7 +330,7 @@ def test_two_that_both_believe_it_is_their_turn_still_give_no_position_twice(sto
 CLOCK = """
 import sys, threading
 from hub.store import Store
-from hub.stream import sequencer
+from hub.stream import reminders, sequencer
 from tests.hub.test_stream import STRIPE
 sequencer.run(Store(sys.argv[1]), STRIPE, threading.Event(), lease_s=1)
 """
@@ -497,3 +497,67 @@ def test_I5_states_of_one_entitlement_come_in_the_order_of_its_revisions(store: 
         sequence_all(store)
     sequence_all(store)
     assert orders(told(store)) == {id_: list(range(2, 22)) for id_ in ids}
+
+
+# reminders
+
+
+def remind(store: Store, at: datetime) -> int:
+    """What is told once business time is `at`."""
+    moved = (at - datetime.now(UTC)).total_seconds()
+    store.write(lambda conn: records.set_cursor(conn, stream.CLOCK_OFFSET, str(moved)))
+    held = the_lease(store)
+    told_ = reminders.remind(store, held)
+    store.write(lambda conn: subjects.release(conn, held))
+    return told_
+
+
+END = NOW + YEAR
+
+
+def test_reminders_come_once_each_30_7_and_1_days_before_and_at_the_end(store: Store) -> None:
+    save(store, an_entitlement(expires_at=END))
+    found = {left: remind(store, END - timedelta(days=left)) for left in (60, 31, 29, 28, 6, 2, 0.5, -1, -2)}
+    assert found == {60: 0, 31: 0, 29: 1, 28: 0, 6: 1, 2: 0, 0.5: 1, -1: 1, -2: 0}
+    sequence_all(store)
+    assert [(one.type, one.data["days"], one.data["ends_at"]) for one in told(store)] == [
+        ("entitlement.expiring", 30, "2027-03-01T12:00:00Z"),
+        ("entitlement.expiring", 7, "2027-03-01T12:00:00Z"),
+        ("entitlement.expiring", 1, "2027-03-01T12:00:00Z"),
+        ("entitlement.expired", 0, "2027-03-01T12:00:00Z"),
+    ]
+
+
+def test_a_renewed_license_is_reminded_of_its_new_end_alone(store: Store) -> None:
+    save(store, an_entitlement(expires_at=END))
+    remind(store, END - timedelta(days=60))
+    assert remind(store, END - timedelta(days=20)) == 1
+    save(store, an_entitlement(expires_at=END + YEAR))
+    assert remind(store, END + timedelta(days=5)) == 0
+    assert remind(store, END + YEAR - timedelta(days=20)) == 1
+
+
+def test_what_was_over_before_the_hub_began_and_what_is_off_is_not_told(store: Store) -> None:
+    save(store, an_entitlement("ent_old", expires_at=NOW))
+    save(store, an_entitlement("ent_off", expires_at=END, enabled=False))
+    save(store, an_entitlement("ent_perpetual", expires_at=None))
+    assert remind(store, END - timedelta(days=60)) == 0
+    assert remind(store, END + timedelta(days=60)) == 0
+
+
+def test_I9_a_reminder_that_was_told_before_a_crash_is_not_told_again(store: Store) -> None:
+    save(store, an_entitlement(expires_at=END))
+    for _ in range(2):
+        store.write(lambda conn: records.set_cursor(conn, reminders.CURSOR, (END - timedelta(days=8)).isoformat()))
+        remind(store, END - timedelta(days=6))
+    sequence_all(store)
+    assert len(told(store)) == 1
+
+
+def test_the_end_of_maintenance_has_reminders_of_its_own(store: Store) -> None:
+    save(store, an_entitlement(expires_at=None))
+    store.write(lambda conn: conn.execute(update(entitlement).values(maintenance_ends=END.timestamp())))
+    remind(store, END - timedelta(days=2))
+    remind(store, END)
+    sequence_all(store)
+    assert [one.type for one in told(store)] == ["entitlement.maintenance.expiring", "entitlement.maintenance.expired"]
