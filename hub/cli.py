@@ -349,7 +349,7 @@ def approve(subject: str | None, all_: bool, as_json: bool) -> None:  # noqa: FB
 @click.option("--since", type=click.DateTime(_TIMES), help="Received at or after this time (UTC).")
 @click.option("--until", type=click.DateTime(_TIMES), help="Received before this time (UTC).")
 @click.option("--type", "types", multiple=True, help="The vendor's event type; `invoice.*` names a family.")
-@click.option("--subject", help="Of this subject (connection/kind/id).")
+@click.option("--subject", help="Of this subject (connection/kind/id, or just its id).")
 @click.option("--connection", help="Of this connection.")
 @click.option("--apply", "apply_", is_flag=True, help="Do it; without this, only say what it would come to.")
 def replay(*, apply_: bool, as_json: bool, **wanted: Any) -> None:  # noqa: ANN401
@@ -358,7 +358,8 @@ def replay(*, apply_: bool, as_json: bool, **wanted: Any) -> None:  # noqa: ANN4
 
     if not any(wanted.values()):
         raise click.UsageError("say which events: --id, --since, --until, --type, --subject or --connection")
-    hub, which = _ready_hub(observe=True), _wanted(**wanted)
+    hub = _ready_hub(observe=True)
+    which = _wanted(**wanted | {"subject": _subject(hub, wanted["subject"])})
     selection = replays.select(hub.store, which)
     if not selection.receipts:
         _fail(NOT_FOUND, f"no accepted event fits ({selection.left_out} that fit were not accepted when they came)")
@@ -373,6 +374,14 @@ def _wanted(since: datetime | None, until: datetime | None, **rest: Any) -> Any:
     from hub.store.replays import Wanted  # noqa: PLC0415
 
     return Wanted(since=_seconds(since), until=_seconds(until), **rest)
+
+
+def _subject(hub: Any, words: str | None) -> str | None:  # noqa: ANN401
+    """The whole name of a subject that is known by its last part."""
+    from hub.asking import subjects_called  # noqa: PLC0415
+
+    found = subjects_called(hub.store, words) if words else []
+    return found[0] if len(found) == 1 else words
 
 
 def _seconds(at: datetime | None) -> float | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, Table, bindparam, func, or_, select, text, update
 
-from hub.domain import Json
+from hub.domain import Json, Ref
 from hub.store import schema as t
 from hub.store.records import add_messages, get_cursor
 from hub.store.schema import db_now
@@ -71,17 +71,17 @@ def unsequenced(conn: Connection, connections: Iterable[str], limit: int = BATCH
 
 
 def known(conn: Connection, refs: Iterable[str]) -> dict[str, Known]:
-    """What the record knows of these subjects: purchases, and entitlements by the last part of the name."""
+    """What the record knows of these subjects, purchases or entitlements."""
     refs = sorted(set(refs))
     e, s = t.entitlement.c, t.subject.c
     orders = {row.ref: row.order_ref for row in conn.execute(select(s.ref, s.order_ref).where(s.ref.in_(refs)))}
     ids: dict[str, list[str]] = {}
     for row in conn.execute(select(e.subject, e.id).where(e.subject.in_(refs)).order_by(e.id)):
         ids.setdefault(row.subject, []).append(row.id)
-    last = {ref.split("/", 2)[-1]: ref for ref in refs}
+    named = {one.id: str(one) for one in map(Ref.parse, refs) if one.kind == "entitlement"}
     found = {ref: Known(order_ref=orders.get(ref), purchase=ref, entitlements=tuple(ids.get(ref, ()))) for ref in refs}
-    for one in conn.execute(select(e.id, e.order_ref, e.subject).where(e.id.in_(sorted(last)))):
-        found[last[one.id]] = Known(order_ref=one.order_ref, purchase=one.subject, entitlements=(one.id,))
+    for one in conn.execute(select(e.id, e.order_ref, e.subject).where(e.id.in_(sorted(named)))):
+        found[named[one.id]] = Known(order_ref=one.order_ref, purchase=one.subject, entitlements=(one.id,))
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -93,8 +94,9 @@ def _message(type_: str, now: Entitlement, changes: Mapping[str, Difference], or
         made_by="hub" if origin.act else "elsewhere",
         changes=dict(changes),
     )
+    told = json.dumps({name: one.to_json() for name, one in changes.items()}, sort_keys=True)
     return Message(
-        id=message_id(now.id, origin.revision, type_),
+        id=message_id(now.id, origin.revision, type_, told),  # a restored record gives a revision again, to other news
         type=type_,
         occurred_at=origin.at,
         subject=origin.purchase or now.id,

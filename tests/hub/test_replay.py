@@ -224,6 +224,8 @@ def test_a_preview_looks_at_a_few_subjects_and_the_command_says_so(world: World)
         ([], 2, "say which events"),
         (["--id", "evt_nobody"], 4, "no accepted event fits"),
         (["--id", "evt_1", "--apply"], 0, "1 of 1 events, 1 subjects are due now"),
+        (["--subject", "sub_1", "--apply"], 0, "1 of 1 events"),
+        (["--subject", "sub_2", "--apply"], 4, "no accepted event fits"),
         (["--since", "1970-01-01", "--until", "1970-01-02", "--json", "--apply"], 0, '"applied": true'),
     ],
 )
