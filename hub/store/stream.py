@@ -47,10 +47,15 @@ def business_now(conn: Connection) -> datetime:
 
 
 def ending(conn: Connection, column: str, after: float, upto: float) -> Sequence[Row[Any]]:
-    """Entitlements that are on and whose `expires` or `maintenance_ends` lies in (after, upto]."""
+    """Entitlements that are on and whose `expires` or `maintenance_ends` lies in (after, upto].
+
+    One that is known from a list row alone is left out: nobody knows whether it is on.
+    """
     e = t.entitlement.c
     columns: list[Any] = [e.id, e.customer_id, e.order_ref, e.subject, e.offering, e.expires, e.maintenance_ends]
-    return conn.execute(select(*columns).where(e[column] > after, e[column] <= upto, e.enabled).order_by(e.id)).all()
+    return conn.execute(
+        select(*columns).where(e[column] > after, e[column] <= upto, e.enabled, e.read_at > 0).order_by(e.id)
+    ).all()
 
 
 # -- facts
@@ -59,6 +64,14 @@ def ending(conn: Connection, column: str, after: float, upto: float) -> Sequence
 def waiting(conn: Connection) -> bool:
     """Whether anything waits for the sequencer."""
     return bool(conn.execute(text(_WAITING)).scalar())
+
+
+def behind_s(conn: Connection) -> float:
+    """For how many seconds the oldest receipt has waited for the sequencer; 0 where none does."""
+    r = t.receipt.c
+    indexed = text("receipt.outcome = 'accepted' AND NOT receipt.sequenced")
+    oldest = conn.execute(select(db_now() - r.received_at).where(indexed).order_by(r.id).limit(1)).scalar()
+    return max(0.0, float(oldest or 0.0))
 
 
 def unsequenced(conn: Connection, connections: Iterable[str], limit: int = BATCH) -> Sequence[Row[Any]]:

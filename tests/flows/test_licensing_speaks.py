@@ -6,6 +6,7 @@ import itertools
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ import pytest
 from sqlalchemy import select
 
 from hub import replay
+from hub.domain import Ref
+from hub.drain import look_now
+from hub.lifecycle import Settled
 from hub.store import NewReceipt, stream, subjects
 from hub.store.replays import Wanted
 from hub.store.schema import entitlement, review, subject
@@ -205,6 +209,18 @@ def test_a_group_or_customer_that_changed_makes_its_entitlements_looked_at(world
     assert world.settle()
     assert snapshot(world, row["id"]).body["frozen"]
     assert told(world)[1:] == [("entitlement.changed", "elsewhere")]
+
+
+def test_a_dry_run_says_what_differs_and_keeps_nothing(world: World) -> None:
+    row = sold(world)
+    world.zentitle_admin("edit", entitlement=row["id"], seatCount=9)
+    updated(world, row, seatCount=9)
+    before = snapshot(world, row["id"])
+    ref = Ref(source="zentitle", kind="entitlement", id=row["id"])
+    result = look_now(replace(world.hub.shop, observe=True), ref)
+    assert isinstance(result, Settled)
+    assert "seats differ" in result.summary
+    assert snapshot(world, row["id"]) == before
 
 
 def test_a_webhook_of_an_entitlement_whose_purchase_is_at_work_waits_for_it(world: World) -> None:

@@ -19,6 +19,7 @@ import pytest
 from sqlalchemy import Connection, func, select, update
 
 from connectors.stripe.webhook import StripeWebhooks
+from hub import checking
 from hub.domain import Entitlement
 from hub.ports import Connector
 from hub.store import Store, records, stream, subjects
@@ -27,8 +28,10 @@ from hub.store.schema import audit, change, entitlement, intent, message, receip
 from hub.store.stream import Placed
 from hub.store.subjects import Lease
 from hub.stream import reminders, sequencer
+from hub.stream.state import LISTED
 from hub.stream.tail import tail, verify
 from tests.factories import NOW, YEAR, a_receipt, a_ref, an_entitlement, an_event
+from tests.hub.factory import a_hub
 
 REPOSITORY = Path(__file__).parents[2]
 STRIPE = {"stripe": Connector(name="stripe", kind="stripe", ref="stripe", webhooks=StripeWebhooks("stripe", ["s"]))}
@@ -159,6 +162,18 @@ def test_receipts_of_a_connection_that_is_not_configured_wait(store: Store) -> N
     sequence_all(store)
     with store.read() as conn:
         assert conn.execute(select(receipt.c.external_id).where(~receipt.c.sequenced)).scalars().all() == ["evt_1"]
+
+
+def test_check_says_that_the_stream_is_late(store: Store, database_url: str) -> None:
+    hub = a_hub(database_url)
+    receive(store, "evt_1", received_at=time.time())
+    assert checking._stream(hub) == []
+    store.write(lambda conn: conn.execute(update(receipt).values(received_at=receipt.c.received_at - 300)))
+    (late,) = checking._stream(hub)
+    assert (late.level, "waited" in late.problem) == ("warning", True)
+    sequence_all(store)
+    assert checking._stream(hub) == []
+    hub.store.close()
 
 
 # states
@@ -552,6 +567,12 @@ def test_I9_a_reminder_that_was_told_before_a_crash_is_not_told_again(store: Sto
         remind(store, END - timedelta(days=6))
     sequence_all(store)
     assert len(told(store)) == 1
+
+
+def test_what_is_known_from_a_list_row_alone_is_not_reminded_of(store: Store) -> None:
+    store.write(lambda conn: records.save_listed(conn, an_entitlement(expires_at=END, status=LISTED)))
+    remind(store, END - timedelta(days=60))
+    assert remind(store, END) == 0
 
 
 def test_the_end_of_maintenance_has_reminders_of_its_own(store: Store) -> None:
