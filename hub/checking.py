@@ -8,8 +8,10 @@ from hub import coverage
 from hub.connecting import address_of
 from hub.errors import ConfigurationError, HubError
 from hub.ports import Connector, Finding
-from hub.store import migrate
+from hub.store import migrate, stream
 from hub.wiring import Hub
+
+STREAM_LATE_S = 60.0
 
 
 def check(hub: Hub) -> list[Finding]:
@@ -17,6 +19,7 @@ def check(hub: Hub) -> list[Finding]:
     findings = [*_record(hub), *_redis(hub)]
     if findings[0].level == "error":  # rates and tokens live in the record: nothing can be asked without it
         return findings
+    findings += _stream(hub)
     for connector in hub.connectors.values():
         findings += _connection(connector)
         findings += _listening(hub, connector)
@@ -41,6 +44,15 @@ def _redis(hub: Hub) -> list[Finding]:
         return [Finding(level="ok", about="redis", problem="answers")]
     mend = "start it, or mend HUB_REDIS_URL; the hub works without it, a second slower"
     return [Finding(level="warning", about="redis", problem="does not answer", mend=mend)]
+
+
+def _stream(hub: Hub) -> Sequence[Finding]:
+    with hub.store.read() as conn:
+        behind_s = stream.behind_s(conn)
+    if behind_s < STREAM_LATE_S:
+        return []
+    problem = f"events have waited {behind_s:.0f} s for their place in it"
+    return [Finding(level="warning", about="stream", problem=problem, mend="is `hub clock` running?")]
 
 
 def _connection(connector: Connector) -> Sequence[Finding]:

@@ -12,6 +12,8 @@ import secrets
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
 from functools import wraps
 from importlib import resources
 from pathlib import Path
@@ -27,6 +29,7 @@ from hub.errors import ConfigurationError, HubError, PermanentError
 P = ParamSpec("P")
 T = TypeVar("T")
 NEEDS_ATTENTION, CONFIGURATION, NOT_FOUND, NOT_AVAILABLE = 1, 3, 4, 5
+_TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S.%f"]
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -351,6 +354,114 @@ def approve(subject: str | None, all_: bool, as_json: bool) -> None:  # noqa: FB
     if not approved and not all_:
         _fail(NOT_FOUND, f"nothing of {subject!r} waits for approval; `hub approve` lists what does")
     _tell(as_json, {"approved": approved}, "\n".join(f"approved: {one}" for one in approved) or "Nothing waited.")
+
+
+@_command(main)
+@click.option("--id", "ids", multiple=True, help="A vendor's event id, or a receipt's number. May be repeated.")
+@click.option("--since", type=click.DateTime(_TIMES), help="Received at or after this time (UTC).")
+@click.option("--until", type=click.DateTime(_TIMES), help="Received before this time (UTC).")
+@click.option("--type", "types", multiple=True, help="The vendor's event type; `invoice.*` names a family.")
+@click.option("--subject", help="Of this subject (connection/kind/id, or just its id).")
+@click.option("--connection", help="Of this connection.")
+@click.option("--apply", "apply_", is_flag=True, help="Do it; without this, only say what it would come to.")
+def replay(*, apply_: bool, as_json: bool, **wanted: Any) -> None:  # noqa: ANN401
+    """Look again at what stored events are about; at most 1,000 events a time, behind live work."""
+    from hub import replay as replays  # noqa: PLC0415
+
+    if not any(wanted.values()):
+        raise click.UsageError("say which events: --id, --since, --until, --type, --subject or --connection")
+    hub = _ready_hub(observe=True)
+    which = _wanted(**wanted | {"subject": _subject(hub, wanted["subject"])})
+    selection = replays.select(hub.store, which)
+    if not selection.receipts:
+        _fail(NOT_FOUND, f"no accepted event fits ({selection.left_out} that fit were not accepted when they came)")
+    would = [] if apply_ else replays.preview(hub.shop, selection.subjects)
+    if apply_:
+        replays.apply(hub.store, which, selection, _who(), "command line")
+        hub.bell.ring()
+    _tell_replay(selection, would, apply_=apply_, as_json=as_json)
+
+
+def _wanted(since: datetime | None, until: datetime | None, **rest: Any) -> Any:  # noqa: ANN401  (imported late)
+    from hub.store.replays import Wanted  # noqa: PLC0415
+
+    return Wanted(since=_seconds(since), until=_seconds(until), **rest)
+
+
+def _subject(hub: Any, words: str | None) -> str | None:  # noqa: ANN401
+    """The whole name of a subject that is known by its last part."""
+    from hub.asking import subjects_called  # noqa: PLC0415
+
+    found = subjects_called(hub.store, words) if words else []
+    return found[0] if len(found) == 1 else words
+
+
+def _seconds(at: datetime | None) -> float | None:
+    return at.replace(tzinfo=UTC).timestamp() if at else None
+
+
+def _tell_replay(selection: Any, would: Sequence[Any], *, apply_: bool, as_json: bool) -> None:  # noqa: ANN401
+    goes_on = datetime.fromtimestamp(selection.goes_on - 1e-6, UTC).isoformat() if selection.goes_on else None
+    rows = [{"subject": one.subject, "would": one.would} for one in would]
+    if as_json:
+        told = {"matching": selection.matching, "receipts": selection.receipts, "left_out": selection.left_out}
+        told |= {"subjects": len(selection.subjects), "goes_on": goes_on, "applied": apply_, "would": rows}
+        click.echo(json.dumps(told))
+        return
+    done = "are due now, behind live work" if apply_ else "would be looked at; add --apply to do it"
+    out.print(
+        _plain(f"{selection.receipts} of {selection.matching} events, {len(selection.subjects)} subjects {done}.")
+    )
+    if goes_on:
+        out.print(_plain(f"The oldest are taken first. For the rest: --since {goes_on.removesuffix('+00:00')}"))
+    if rows:
+        _tell_rows(as_json, rows, ("subject", "would"), "")
+    if len(rows) < len(selection.subjects) and not apply_:
+        out.print(f"(the first {len(rows)} of {len(selection.subjects)} subjects; looking costs the vendors requests)")
+
+
+# -- the stream
+
+
+@main.group()
+def events() -> None:
+    """The stream of events, as it is sent."""
+
+
+@_command(events)
+@click.option("--after", type=int, help="Only what comes after this position; without it, the newest 50.")
+@click.option("--type", "types", multiple=True, help="Only this type; `entitlement.*` names a family. May be repeated.")
+@click.option("--follow", is_flag=True, help="Go on with what comes.")
+def tail(after: int | None, types: tuple[str, ...], follow: bool, as_json: bool) -> None:  # noqa: FBT001
+    """Print the stream: with --json one object a line, as consumers get it."""
+    from hub.stream.tail import tail as run  # noqa: PLC0415
+
+    with suppress(KeyboardInterrupt):  # how people end it
+        for one in run(_ready_hub().store, after, types, follow=follow):
+            told = one.to_json()
+            about = one.data.get("entitlement") or one.data.get("subject")
+            click.echo(json.dumps(told) if as_json else f"{one.position}  {told['occurred_at']}  {one.type}  {about}")
+
+
+@_command(events)
+def verify(as_json: bool) -> None:  # noqa: FBT001
+    """Verify the chains of the journal and the audit; name the first place where one is broken."""
+    from hub.stream.tail import verify as run  # noqa: PLC0415
+
+    found = run(_ready_hub().store)
+    rows = [
+        {
+            "table": one.table,
+            "rows": one.rows,
+            "holds": one.broken is None,
+            "broken at": one.broken.position if one.broken else "",
+            "problem": one.broken.problem if one.broken else "",
+        }
+        for one in found
+    ]
+    _tell_rows(as_json, rows, list(rows[0]), "")
+    if any(one.broken for one in found):
+        sys.exit(NEEDS_ATTENTION)
 
 
 def _who() -> str:

@@ -75,7 +75,10 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One row of the journal. outcome: done, found (its answer was lost, it had been done), unknown, refused, held."""
+    """One row of the journal.
+
+    outcome: done, found (its answer was lost, it had been done), begun (nobody knows yet), unknown, refused, held.
+    """
 
     id: int
     look: str
@@ -127,10 +130,11 @@ class Explanation:
     """An entitlement and the reasons of its fields. `others`: further entitlements that the same words name.
 
     `at`: all of it is as the journal had it then; what the journal does not keep (seats used) is None.
+    subject: the purchase that it belongs to; None where the hub knows of none.
     """
 
     entitlement: str
-    subject: str
+    subject: str | None
     customer: str | None
     customer_id: str
     order_ref: str
@@ -223,7 +227,7 @@ def _is_told(name: str, row: Row[Any] | Then) -> bool:
     return name != "overdraft" or name in row.reasons or row.body["overdraft"] is not None
 
 
-def _journal(conn: Connection, subject: str) -> Sequence[Row[Any]]:
+def _journal(conn: Connection, subject: str | None) -> Sequence[Row[Any]]:
     stmt = select(t.change).where(t.change.c.subject == subject).order_by(t.change.c.id.desc())
     return conn.execute(stmt.limit(CHANGES_READ)).all()
 
@@ -264,7 +268,7 @@ class _Reader:
         """Why one field is so."""
         reason = self._row.reasons.get(name)
         change = self._newest(name, SUCCEEDED)
-        trouble = self._newest(name, ("refused", "unknown", "held"))
+        trouble = self._newest(name, ("refused", "unknown", "begun", "held"))
         if change and trouble and trouble.id < change.id:
             trouble = None
         lines = tuple(reason["lines"]) if reason else tuple(self.lines)

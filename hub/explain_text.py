@@ -53,7 +53,8 @@ def _state(found: Explanation) -> str:
 
 
 def _head(found: Explanation) -> Iterator[str]:
-    yield f"customer {found.customer or '?'} · {found.order_ref} · {found.subject} · {found.group}"
+    purchase = found.subject or "no purchase known"
+    yield f"customer {found.customer or '?'} · {found.order_ref} · {purchase} · {found.group}"
     code = f"activation code {found.activation_code} · " if found.activation_code else ""
     yield f"{code}paid until {found.paid_until or 'not known'} · last read {_when(found.read_at)}"
     if found.others:
@@ -84,7 +85,7 @@ def _called(change: Change) -> str:
         return "the answer was lost, and a search found it done"
     call = change.call
     if call is None:
-        return "no answer came" if change.outcome == "unknown" else "no call on record"
+        return "no answer came" if change.outcome in {"unknown", "begun"} else "no call on record"
     body = f" {json.dumps(call.body, ensure_ascii=False)}" if call.body else ""
     return f"{call.method or ''} {call.path or ''}{body} → {call.status or call.error or 'no answer'}".strip()
 

@@ -10,6 +10,9 @@ import base64
 import hashlib
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from cryptography.fernet import Fernet, InvalidToken
 from sqlalchemy import Connection, bindparam, delete, select, update
@@ -24,8 +27,18 @@ PATIENCE_S = 5.0  # a longer hold ends the look; it comes back when the hold is 
 SPARE_S = 60.0  # a token with less life than this is as good as expired
 
 _HOLD_LEFT = select(rate.c.hold_until - db_now()).where(rate.c.connection == bindparam("of"))
-
+_share: ContextVar[float] = ContextVar("share", default=1.0)
 stopping = threading.Event()  # set on SIGTERM: nobody waits for tokens any more
+
+
+@contextmanager
+def sharing(part: float) -> Iterator[None]:
+    """What this thread asks of any connection takes no more than this part of its rate."""
+    before = _share.set(part)
+    try:
+        yield
+    finally:
+        _share.reset(before)
 
 
 class RecordLimiter:
@@ -34,10 +47,12 @@ class RecordLimiter:
     def __init__(self, store: Store, connection: str, per_s: float) -> None:
         self._store, self._connection, self._per_s = store, connection, per_s
         self._tokens, self._good_until = 0.0, 0.0
+        self._next_shared = 0.0
         self._lock = threading.Lock()
 
     def acquire(self) -> None:
         """Waits for a token; Hold where the vendor asked for more patience than we have, or on a stop."""
+        self._pace(_share.get())
         while True:
             self._heed_hold()
             with self._lock:
@@ -49,6 +64,12 @@ class RecordLimiter:
                     self._tokens -= 1
                     return
             self._sleep(wait)
+
+    def _pace(self, part: float) -> None:
+        """Waits until the next request of a thread that takes only a part of the rate."""
+        if part < 1:
+            self._sleep(max(0.0, self._next_shared - time.monotonic()))
+            self._next_shared = time.monotonic() + 1 / (part * self._per_s)
 
     def hold(self, seconds: float) -> None:
         """Nobody sends on this connection for `seconds`."""

@@ -208,6 +208,7 @@ class Connector:
     register: Callable[[str], Sequence[Finding]] | None = None
     listening: Callable[[str], Sequence[Finding]] | None = None
     body_limit: int = 256 * 1024
+    rate_per_s: float = 5.0
 
 
 class Limiter(Protocol):

@@ -19,10 +19,11 @@ from typing import IO, TYPE_CHECKING, Any
 
 import structlog
 
-from hub import jobs, limits
+from hub import jobs, limits, polling
 from hub.errors import HubError
 from hub.leases import LeaseBook
 from hub.store import subjects
+from hub.stream import sequencer
 from hub.sweep import sweep_all
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ log = structlog.get_logger()
 PDEATHSIG = 1
 STOP_S = 30.0
 POLL_WITHOUT_REDIS_S = 1.0
+POLL_AGAIN_S = 60.0  # so often a clock asks whether the list of entitlements is to be read
 
 
 def die_with_parent() -> None:
@@ -194,7 +196,7 @@ def _send(pid: int, signal_: signal.Signals) -> None:
 
 
 def tick_for_ever(hub: Hub) -> None:
-    """Rings for what is due without having been rung for, and sweeps. Any number may run; one sweeps."""
+    """Rings for what is due without having been rung for; sweeps and sequences, which one of all clocks does."""
     stop = threading.Event()
 
     def end(_signal: int, _frame: FrameType | None) -> None:
@@ -203,14 +205,31 @@ def tick_for_ever(hub: Hub) -> None:
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
-    next_sweep = 0.0
+    timing = hub.settings.timing
+    chores = [_Chore("sweep", timing.sweep, _sweep), _Chore("poll", min(timing.poll, POLL_AGAIN_S), _poll)]
+    threading.Thread(target=sequencer.run, args=(hub.store, hub.connectors, stop), name="sequencer").start()
     while not stop.wait(_until_next_tick(hub)):
-        try:
-            if time.monotonic() >= next_sweep:
-                next_sweep = time.monotonic() + hub.settings.timing.sweep
-                threading.Thread(target=_sweep, args=(hub,), name="sweep", daemon=True).start()
-        except HubError as error:
-            log.warning("clock.failed", error=str(error))
+        for chore in chores:
+            chore.begin(hub)
+
+
+@dataclass
+class _Chore:
+    """Work in a thread of its own: begun at most so often, never twice at a time in this process."""
+
+    name: str
+    every_s: float
+    work: Callable[[Hub], None]
+    not_before: float = 0.0
+    thread: threading.Thread | None = None
+
+    def begin(self, hub: Hub) -> None:
+        """Begins it if it is time."""
+        if time.monotonic() < self.not_before or (self.thread and self.thread.is_alive()):
+            return
+        self.not_before = time.monotonic() + self.every_s
+        self.thread = threading.Thread(target=self.work, args=(hub,), name=self.name, daemon=True)
+        self.thread.start()
 
 
 def _until_next_tick(hub: Hub) -> float:
@@ -230,19 +249,36 @@ def _until_next_tick(hub: Hub) -> float:
 
 
 def _sweep(hub: Hub) -> None:
-    """One sweep at a time among all clocks: under a lease."""
+    _alone(hub, "sweep", lambda: log.info("sweep.done", **sweep_all(hub.shop)))
+
+
+def _poll(hub: Hub) -> None:
+    """The list of all entitlements, if the last whole one is old enough (the record says so)."""
+    name, rate_per_s = hub.licensing.name, hub.licensing.rate_per_s
+
+    def work() -> None:
+        if polling.is_due(hub.shop, name):
+            polling.poll(hub.shop, name, rate_per_s)
+
+    _alone(hub, "poll", work)
+
+
+def _alone(hub: Hub, key: str, work: Callable[[], object]) -> None:
+    """Does this in one process at a time among all clocks: under a lease."""
     try:
         with LeaseBook(hub.store, hub.settings.timing.lease) as book:
-            lease = book.take("sweep")
+            lease = book.take(key)
             if lease is None:
                 return
             try:
-                log.info("sweep.done", **sweep_all(hub.shop))
+                work()
             finally:
                 hub.store.write(lambda conn: subjects.release(conn, lease))
             hub.bell.ring()
+    except HubError as error:
+        log.warning("chore.failed", chore=key, error=str(error))
     except Exception:
-        log.exception("sweep.failed")
+        log.exception("chore.failed", chore=key)
 
 
 # -- embedded Redis

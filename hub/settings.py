@@ -65,6 +65,7 @@ class Timing(_Section):
     second_look: Seconds = 120
     sweep: Annotated[float, Field(gt=0)] = 3600
     full_sweep: Annotated[float, Field(gt=0)] = 86400
+    poll: Annotated[float, Field(gt=0)] = 900
     lease: Annotated[float, Field(ge=1)] = 60
     ambiguity_window: Seconds = 120
     customer_wait: Seconds = 10

@@ -52,7 +52,7 @@ def sweep(shop: Shop, connector: Connector) -> int:
 def full_sweep(shop: Shop, connector: Connector, source: PurchaseSource) -> int:
     """Compares every purchase in the vendor's list with the record; marks due what differs."""
     marked = seen = 0
-    for chunk in _chunks(source.purchases()):
+    for chunk in chunks(source.purchases()):
         seen += len(chunk)
         with shop.store.read() as conn:
             known = records.recall_all(conn, [one.ref for one in chunk])
@@ -79,7 +79,7 @@ def differs(shop: Shop, connector: Connector, purchase: Purchase, memory: Memory
 def _changes(shop: Shop, source: PurchaseSource, name: str, cursor: tuple[str, float] | None) -> int:
     since = datetime.fromisoformat(cursor[0]) - OVERLAP if cursor else datetime.now(UTC) - OVERLAP
     newest, marked = None, 0
-    for chunk in _chunks(source.changes(since)):
+    for chunk in chunks(source.changes(since)):
         newest = max([one.at for one in chunk] + ([newest] if newest else []))
         marked += _mark(shop, [one.ref for one in chunk], "in the vendor's list of changes")
     reached = max(newest or since + OVERLAP, since + OVERLAP)
@@ -102,7 +102,8 @@ def _too_old(cursor: tuple[str, float] | None, now: float) -> bool:
     return cursor is not None and now - cursor[1] > OLDEST.total_seconds()
 
 
-def _chunks(rows: Iterator[T]) -> Iterator[list[T]]:
+def chunks(rows: Iterator[T]) -> Iterator[list[T]]:
+    """These rows, so many at a time."""
     while chunk := list(islice(rows, CHUNK)):
         yield chunk
 

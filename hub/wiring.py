@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from types import ModuleType
 
@@ -117,7 +117,7 @@ def _connect(config: Settings, store: Store, name: str) -> Connector:
         pseudonym=partial(pseudonym, config.secret),
     )
     try:
-        connector: Connector = module.connect(name, parsed, deps)
+        connector: Connector = replace(module.connect(name, parsed, deps), rate_per_s=parsed.rate_per_s)
     except ConfigurationError as error:
         raise ConfigurationError(error.problem, where=error.where or where, mend=error.mend) from None
     return connector

@@ -75,12 +75,11 @@ def _change(look: Look, action: Change, held: Entitlement, wanted_of: Mapping[st
     why = why_of(action, license_)
     began = None
     if isinstance(action, Disable):  # so that after a crash nobody takes our switch for a person's
-        began = look.write(lambda conn: journal(conn, look, held.id, name, "unknown", wanted, found, None, why))
+        began = look.write(lambda conn: journal(conn, look, held.id, name, "begun", wanted, found, None, why))
     try:
         applied = apply(look, action)
     except UnknownResult:
-        if began is None:
-            look.write(lambda conn: journal(conn, look, held.id, name, "unknown", wanted, found, None, why))
+        look.write(lambda conn: _end(conn, look, began, held.id, name, "unknown", wanted, found, None, why))
         raise
     except (RetryableError, PermanentError) as error:
         said: Json = {"error": str(error)}
@@ -90,12 +89,12 @@ def _change(look: Look, action: Change, held: Entitlement, wanted_of: Mapping[st
 
     def unit(conn: Connection) -> None:
         _end(conn, look, began, held.id, name, "done", wanted, found, plain_call(applied), why)
-        _snapshot(conn, look, now, license_)
+        _snapshot(conn, look, now, license_, began=None)
 
     look.write(unit)
     failpoint("result.committed", str(look.ref))
     look.memory.snapshots[now.id] = Snapshot(
-        entitlement=_with_lines_of(now, license_),
+        entitlement=_as_kept(look, now, license_),
         reasons=reasons_of(license_),
         catalog_version=look.shop.rules.version,
     )
@@ -140,7 +139,7 @@ def _save(look: Look, purchase: Purchase, wanted_of: Mapping[str, License], now:
 
     def unit(conn: Connection) -> None:
         for one in stale:
-            _snapshot(conn, look, one, wanted_of.get(one.id))
+            _snapshot(conn, look, one, wanted_of.get(one.id), began=look.read_began)
         records.save_grants(conn, look.ref, fresh)
 
     look.write(unit)
@@ -151,26 +150,27 @@ def _is_saved(look: Look, one: Entitlement, license_: License | None, version: s
     if saved is None:
         return False
     return (
-        saved.entitlement == _with_lines_of(one, license_)
+        saved.entitlement == _as_kept(look, one, license_)
         and saved.reasons == reasons_of(license_)
         and saved.catalog_version == version
     )
 
 
-def _snapshot(conn: Connection, look: Look, one: Entitlement, license_: License | None) -> None:
+def _as_kept(look: Look, one: Entitlement, license_: License | None) -> Entitlement:
+    lines = license_.lines if license_ else ()
+    return replace(one, lines=lines, customer_id=one.customer_id or look.customer_id)
+
+
+def _snapshot(conn: Connection, look: Look, one: Entitlement, license_: License | None, *, began: float | None) -> None:
     records.save_snapshot(
         conn,
-        _with_lines_of(one, license_),
+        _as_kept(look, one, license_),
         subject=look.ref,
-        customer_id=look.customer_id,
         reasons=reasons_of(license_),
         version=look.shop.rules.version,
         observation=look.observation,
+        began=began,
     )
-
-
-def _with_lines_of(one: Entitlement, license_: License | None) -> Entitlement:
-    return replace(one, lines=license_.lines if license_ else ())
 
 
 def _flag(look: Look, plan: d.Plan) -> None:

@@ -56,6 +56,7 @@ def _held(look: Look) -> Held:
     A search alone would not do (lists may lag), nor would ids alone after a doubt (there may be a second group).
     """
     order_ref, licensing = look.facts["order_ref"], look.shop.licensing
+    look.read_began = look.leased.now()
     known = look.memory.groups
     held = look.call(lambda: licensing.held(look.customer_id, order_ref, groups=known)) if known else Held()
     intent = look.memory.intents.get(("group", order_ref))

@@ -49,6 +49,7 @@ class Look:
     observation: str | None = None
     verify_s: float | None = None
     must_search: bool = False
+    read_began: float = 0.0  # when what is held began to be read, on the database's clock
     written: dict[str, list[str]] = field(default_factory=dict)  # entitlement -> what was done, in words
     told: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)

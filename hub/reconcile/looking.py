@@ -26,6 +26,7 @@ from hub.ports import Found, Gone, PurchaseSource, SeeOther, Unsupported, Waitin
 from hub.reconcile.changes import make_so
 from hub.reconcile.creates import until_nothing_is_missing, with_lines
 from hub.reconcile.customers import ensure_customer, find_customer, known_customer
+from hub.reconcile.entitlements import look_at_licensing
 from hub.reconcile.look import Look, Observed, Shop, Window
 from hub.reconcile.wording import license_in_words
 from hub.store import records, schema, subjects
@@ -66,7 +67,8 @@ def briefs(shop: Shop, batch: Sequence[Leased]) -> Mapping[Ref, Brief]:
 
 def _since(shop: Shop, leased: Leased) -> float:
     connector = shop.connectors.get(leased.ref.source)
-    can_read = connector is not None and connector.purchases is not None and connector.purchases.can_read
+    source, licensing = (connector.purchases, connector.licensing) if connector else (None, None)
+    can_read = source.can_read if source else licensing is not None
     return float(leased.row["looked_at"] or 0) - RECEIPT_OVERLAP_S if can_read else 0.0
 
 
@@ -116,12 +118,12 @@ def _clock(look: Look, in_s: float) -> str:
 def _look(look: Look, brief: Brief | None) -> Result:
     failpoint("look.leased", str(look.ref))
     source = look.connector.purchases
-    if source is None:
-        return Parked(cause="unsupported", reason=f"{look.ref.source} sells nothing")
     if brief is None:
         with look.shop.store.read() as conn:
             brief = records.brief(conn, {look.ref: _since(look.shop, look.leased)})[look.ref]
     look.memory, bodies = brief.memory, brief.bodies
+    if source is None:
+        return look_at_licensing(look, bodies)
     found = _see(look, source, bodies)
     failpoint("look.read", str(look.ref))
     match found:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -20,7 +20,9 @@ from hub.ports import StoredObject
 from hub.store import schema as t
 from hub.store.codec import entitlement_from, entitlement_json, moment
 from hub.store.schema import db_now
-from hub.store.subjects import insert, upsert
+from hub.store.subjects import insert, now, upsert
+from hub.stream.events import Message
+from hub.stream.state import LISTED, Origin, messages
 
 GUARD_WINDOW_S = 3600
 BODIES = 2000  # of one subject, at most
@@ -122,17 +124,7 @@ _CLOSE_INTENT = update(t.intent).where(*_THIS_INTENT).values(open=False, closed_
 _CLOSE_INTENT_WITH = _CLOSE_INTENT.values(ids=bindparam("made", type_=t.intent.c.ids.type))
 _FIND_LINK = select(t.customer_link).where(t.customer_link.c.alias == bindparam("of"))
 _CURSOR = select(t.cursor).where(t.cursor.c.name == bindparam("of"))
-_SNAPSHOT = _bound(
-    t.entitlement,
-    *("group_id", "customer_id", "order_ref", "subject", "offering", "enabled"),
-    *("body", "reasons", "catalog_version", "observation"),
-)
-_BODY_OF = select(t.entitlement.c.body).where(t.entitlement.c.id == bindparam("of"))
-_NEW_SNAPSHOT = t.entitlement.insert().values(id=bindparam("id"), changed_at=db_now(), read_at=db_now(), **_SNAPSHOT)
-_SAME_SNAPSHOT = (
-    update(t.entitlement).where(t.entitlement.c.id == bindparam("of")).values(read_at=db_now(), **_SNAPSHOT)
-)
-_NEXT_SNAPSHOT = _SAME_SNAPSHOT.values(changed_at=db_now(), revision=t.entitlement.c.revision + 1)
+_BY_ID = select(t.entitlement).where(t.entitlement.c.id == bindparam("of")).with_for_update()
 _ADD_CHANGE = (
     t.change.insert()
     .values(
@@ -145,7 +137,11 @@ _ADD_CHANGE = (
     )
     .returning(t.change.c.id)
 )
-_END_CHANGE = update(t.change).where(t.change.c.id == bindparam("of")).values(**_bound(t.change, "outcome", "call"))
+_END_CHANGE = (
+    update(t.change)
+    .where(t.change.c.id == bindparam("of"), t.change.c.outcome == "begun")
+    .values(**_bound(t.change, "outcome", "call"))
+)
 _CLOSE_REVIEWS = (
     update(t.review)
     .where(
@@ -160,11 +156,21 @@ _LAST_SWITCH = (
     .where(
         t.change.c.entitlement == bindparam("of"),
         t.change.c.action.in_(["Disable", "Enable"]),
-        t.change.c.outcome.in_(["done", "unknown"]),
+        t.change.c.outcome.in_(["done", "unknown", "begun"]),
     )
     .order_by(t.change.c.id.desc())
     .limit(1)
 )
+
+
+@cache
+def _keep(names: frozenset[str]) -> Any:  # noqa: ANN401  (a statement)
+    return update(t.entitlement).where(t.entitlement.c.id == bindparam("of")).values(**_bound(t.entitlement, *names))
+
+
+@cache
+def _add_messages(dialect: str) -> Any:  # noqa: ANN401  (a dialect's own Insert)
+    return upsert(dialect, t.message).on_conflict_do_nothing()
 
 
 @cache
@@ -303,35 +309,149 @@ def put_links(conn: Connection, links: Iterable[tuple[str, str, str]]) -> None:
 # -- entitlements, grants, changes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saved:
+    """What became of a snapshot. stale: the read began before the last accepted one ended, and was dropped.
+
+    new: the entitlement was not on record. told: how many messages it gave.
+    """
+
+    stale: bool = False
+    new: bool = False
+    told: int = 0
+
+
 def save_snapshot(
     conn: Connection,
     one: Entitlement,
     *,
     subject: Ref,
-    customer_id: str,
     reasons: Mapping[str, Any],
     version: str,
     observation: str | None,
-) -> None:
-    """Keeps an entitlement as it is now known; `revision` grows when it differs from before."""
-    body = entitlement_json(one)
-    values = {
-        "group_id": one.group_id,
-        "customer_id": customer_id,
-        "order_ref": one.order_ref,
+    began: float | None,
+) -> Saved:
+    """Keeps an entitlement as its purchase's look leaves it; what differs goes into the stream with it.
+
+    began: when the read that it comes from began (the database's clock); None: an act has just made it so.
+    """
+    link = {
         "subject": str(subject),
-        "offering": one.offering,
-        "enabled": one.enabled,
-        "body": body,
         "reasons": dict(reasons),
         "catalog_version": version,
         "observation": observation,
     }
-    before = conn.execute(_BODY_OF, {"of": one.id}).scalar()
-    if before is None:
-        conn.execute(_NEW_SNAPSHOT, {"id": one.id, **values})
-    else:
-        conn.execute(_SAME_SNAPSHOT if before == body else _NEXT_SNAPSHOT, {"of": one.id, **values})
+    return _save(conn, one, link, str(subject), began)
+
+
+def save_reading(conn: Connection, one: Entitlement, purchase: str | None, began: float) -> Saved:
+    """Keeps an entitlement as it was read by itself, whoever it belongs to. `began` as in `save_snapshot`."""
+    return _save(conn, one, {"subject": purchase}, purchase, began)
+
+
+def save_listed(conn: Connection, one: Entitlement) -> None:
+    """Keeps what a list row tells of an entitlement, where nothing of it is on record."""
+    bare: dict[str, Any] = {"reasons": {}, "catalog_version": "", "subject": None}
+    row = {"id": one.id, "read_at": 0.0, "changed_at": db_now(), **bare, **_columns(one)}
+    conn.execute(insert(conn, t.entitlement).values(**row).on_conflict_do_nothing())
+
+
+def _save(
+    conn: Connection, one: Entitlement, link: Mapping[str, Any], purchase: str | None, began: float | None
+) -> Saved:
+    row = conn.execute(_BY_ID, {"of": one.id}).first()
+    if row is None:
+        return _first_sight(conn, one, link, purchase, act=began is None)
+    if began is not None and began < row.read_at:
+        conn.execute(_keep(frozenset(link)), {"of": one.id, **link})
+        return Saved(stale=True)
+    before, at = entitlement_from(row.body), now(conn)
+    if not one.lines and "reasons" not in link:
+        one = replace(one, lines=before.lines)
+    values = {**_columns(one), **link, "read_at": at}
+    told: tuple[Message, ...] = ()
+    if replace(before, seats_used=one.seats_used) != one:
+        values |= {"changed_at": at, "revision": row.revision + 1}
+        ours = before.status == LISTED and _made_by_us(conn, one, purchase)
+        origin = _origin(purchase, row.revision + 1, at, ours=ours, act=began is None or ours)
+        told = messages(None if ours else before, one, origin)
+    conn.execute(_keep(frozenset(values)), {"of": one.id, **values})
+    add_messages(conn, told)
+    return Saved(told=len(told))
+
+
+def _first_sight(
+    conn: Connection, one: Entitlement, link: Mapping[str, Any], purchase: str | None, *, act: bool
+) -> Saved:
+    at, bare = now(conn), {"reasons": {}, "catalog_version": ""}
+    made = {"id": one.id, "read_at": at, "changed_at": at}
+    ours = _made_by_us(conn, one, purchase)
+    conn.execute(t.entitlement.insert(), {**bare, **_columns(one), **link, **made})
+    told = messages(None, one, _origin(purchase, 1, at, ours=ours, act=act or ours))
+    add_messages(conn, told)
+    return Saved(new=True, told=len(told))
+
+
+def _origin(purchase: str | None, revision: int, at: float, *, ours: bool, act: bool) -> Origin:
+    return Origin(purchase=purchase, revision=revision, at=datetime.fromtimestamp(at, UTC), ours=ours, act=act)
+
+
+def _columns(one: Entitlement) -> dict[str, Any]:
+    ends = getattr(one, "maintenance_until", None)
+    return {
+        "group_id": one.group_id,
+        "customer_id": one.customer_id,
+        "order_ref": one.order_ref,
+        "offering": one.offering,
+        "enabled": one.enabled,
+        "expires": one.expires_at.timestamp() if one.expires_at else None,
+        "maintenance_ends": ends.timestamp() if ends else None,
+        "body": entitlement_json(one),
+    }
+
+
+def _made_by_us(conn: Connection, one: Entitlement, purchase: str | None) -> bool:
+    """Whether a create of the hub's made this entitlement: it has its id or group, or its lost answer named its SKU."""
+    where = (t.intent.c.subject == purchase, t.intent.c.kind.in_(["group", "extend"]), t.intent.c.ids.is_not(None))
+    return any(_made(row, one) for row in conn.execute(select(t.intent).where(*where)))
+
+
+def _made(row: Row[Any], one: Entitlement) -> bool:
+    if row.ids is None:
+        return False
+    lost = row.kind == "extend" and not row.ids and one.offering in row.key.rpartition("+")[2].split(",")
+    return lost or not {one.id, one.group_id}.isdisjoint(row.ids)
+
+
+def set_seats_used(conn: Connection, entitlement: str, seats_used: int) -> bool:
+    """Keeps a new number of seats in use; False where it is the one on record, or nobody knows the entitlement.
+
+    Nothing else of the snapshot is touched, not even when it was read.
+    """
+    mine = t.entitlement.c.id == entitlement
+    body = conn.execute(select(t.entitlement.c.body).where(mine).with_for_update()).scalar()
+    if body is None or body["seats_used"] == seats_used:
+        return False
+    conn.execute(update(t.entitlement).where(mine).values(body=body | {"seats_used": seats_used}))
+    return True
+
+
+def add_messages(conn: Connection, messages_: Iterable[Message]) -> None:
+    """Puts these into the outbox; one that is there already stays as it is."""
+    rows = [
+        {
+            "event_id": one.id,
+            "type": one.type,
+            "version": one.version,
+            "occurred_at": one.occurred_at.timestamp(),
+            "subject": one.subject,
+            "entitlement": one.entitlement,
+            "data": one.data.to_json(),
+        }
+        for one in messages_
+    ]
+    if rows:
+        conn.execute(_add_messages(conn.dialect.name), rows)
 
 
 def save_grants(conn: Connection, subject: Ref, rows: Iterable[tuple[str, str | None, str, datetime | None]]) -> None:
@@ -357,7 +477,7 @@ def add_change(conn: Connection, **values: Any) -> int:  # noqa: ANN401  (column
 
 
 def end_change(conn: Connection, change_id: int, outcome: str, call: Json) -> None:
-    """Says how a change that was begun ended."""
+    """Says how a change that was begun ended, once."""
     conn.execute(_END_CHANGE, {"of": change_id, "outcome": outcome, "call": call})
 
 

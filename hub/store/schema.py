@@ -61,6 +61,22 @@ def _id() -> Column[int]:
     return Column("id", Id, primary_key=True, autoincrement=True)
 
 
+def _placed(table: str) -> list[Any]:
+    """A position that the sequencer gives (None until then), unique, and an index of what still waits for one."""
+    waiting = text("position IS NULL")
+    return [
+        Column("position", BigInteger),
+        UniqueConstraint("position"),
+        Index(f"ix_{table}_unplaced", "id", sqlite_where=waiting, postgresql_where=waiting),
+    ]
+
+
+def _chained(table: str) -> list[Any]:
+    """As `_placed`, and the chain: the row's digest, and the link over it and the link before."""
+    kept = [Column("digest", Text), Column("link", Text), Column("erased_at", Time)]  # erased: the digest alone stands
+    return [*_placed(table), *kept]
+
+
 receipt = Table(
     "receipt",
     metadata,
@@ -76,6 +92,7 @@ receipt = Table(
     Column("duplicates", Integer, nullable=False, server_default="0"),
     Column("headers", Text, nullable=False),
     Column("body", LargeBinary),  # None once pruned; the row and its id stay for ever
+    Column("sequenced", Boolean, nullable=False, server_default="0"),  # its facts are in `message`
     UniqueConstraint("connection", "external_id"),
     Index(None, "subject", "id"),
     Index(None, "received_at", "outcome"),
@@ -87,6 +104,12 @@ receipt = Table(
         "id",
         sqlite_where=text("outcome <> 'accepted'"),
         postgresql_where=text("outcome <> 'accepted'"),
+    ),
+    Index(
+        "ix_receipt_unsequenced",
+        "id",
+        sqlite_where=text("outcome = 'accepted' AND NOT sequenced"),
+        postgresql_where=text("outcome = 'accepted' AND NOT sequenced"),
     ),
     sqlite_autoincrement=True,
 )
@@ -205,18 +228,24 @@ entitlement = Table(
     Column("group_id", Text, nullable=False),
     Column("customer_id", Text, nullable=False),
     Column("order_ref", Text, nullable=False),
-    Column("subject", Text, nullable=False),
+    Column("subject", Text),  # the purchase that it belongs to; None: the hub knows of none
     Column("offering", Text, nullable=False),
     Column("enabled", Boolean, nullable=False),
-    Column("revision", Integer, nullable=False, server_default="1"),
+    Column("revision", Integer, nullable=False, server_default="1"),  # grows with each difference but seats in use
+    Column("expires", Time),  # business time in epoch seconds, as in body
+    Column("maintenance_ends", Time),
     Column("body", JSON, nullable=False),  # domain.Entitlement
     Column("reasons", JSON, nullable=False),  # field -> {value, rule, because, lines}
     Column("catalog_version", Text, nullable=False),
     Column("observation", Text),  # hash
-    Column("read_at", Time, nullable=False),
+    Column("read_at", Time, nullable=False),  # when the last accepted read or act ended
     Column("changed_at", Time, nullable=False),
     Index(None, "order_ref"),
     Index(None, "subject"),
+    Index(None, "group_id"),
+    Index(None, "customer_id"),
+    Index(None, "expires"),
+    Index(None, "maintenance_ends"),
     Index(None, "changed_at"),
 )
 
@@ -229,9 +258,7 @@ change = Table(
     Column("entitlement", Text),
     Column("at", Time, nullable=False),
     Column("action", Text, nullable=False),  # CreateGroup, SetTerms ...
-    Column(
-        "outcome", Text, nullable=False
-    ),  # done, unknown, refused, found (an unknown one that was done), held, observed
+    Column("outcome", Text, nullable=False),  # begun, then set once: done, unknown, refused, found, held, observed
     Column("wanted", JSON, nullable=False),  # field -> value
     Column("found", JSON, nullable=False),  # field -> value before
     Column("call", JSON),  # method, path, body, status
@@ -239,9 +266,34 @@ change = Table(
     Column("cause", Text, nullable=False),  # what made the subject due
     Column("catalog_version", Text, nullable=False),
     Column("observation", Text),
+    *_chained("change"),
     Index(None, "subject", "id"),
     Index(None, "entitlement", "id"),
     sqlite_autoincrement=True,
+)
+
+message = Table(
+    "message",
+    metadata,
+    _id(),
+    Column("event_id", Text, nullable=False, unique=True),  # derived, so that a repetition is the same row
+    Column("type", Text, nullable=False),
+    Column("version", Integer, nullable=False),  # of the type's payload
+    Column("occurred_at", Time, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("entitlement", Text),
+    Column("data", JSON, nullable=False),
+    *_placed("message"),
+    Index(None, "entitlement", "id"),
+    sqlite_autoincrement=True,
+)
+
+sequence = Table(
+    "sequence",
+    metadata,
+    Column("name", Text, primary_key=True),  # message, change, audit
+    Column("position", BigInteger, nullable=False),  # the newest that was given
+    Column("link", Text, nullable=False),  # the newest of the chain
 )
 
 catalog_version = Table(
@@ -345,5 +397,6 @@ audit = Table(
     Column("action", Text, nullable=False),
     Column("subject", Text),
     Column("detail", JSON, nullable=False),
+    *_chained("audit"),
     sqlite_autoincrement=True,
 )

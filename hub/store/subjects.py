@@ -135,7 +135,10 @@ def subject_key(ref: Ref | str) -> str:
 def mark_due(
     conn: Connection, refs: Iterable[Ref], *, cause: str, reason: str, delay_s: float = 0, priority: int = LIVE
 ) -> None:
-    """Makes subjects due. One that is due sooner stays so; dead and parked ones come back to life."""
+    """Makes subjects due. One that is due sooner for an event, or for livelier work, stays so.
+
+    Dead and parked ones come back to life.
+    """
     at = now(conn)
     rows = [
         {
@@ -157,7 +160,8 @@ def mark_due(
         return
     stmt = insert(conn, subject)
     new = stmt.excluded
-    sooner = and_(subject.c.state == "due", subject.c.next_look <= new.next_look, subject.c.cause == "event")
+    livelier = or_(subject.c.cause == "event", subject.c.priority < new.priority)
+    sooner = and_(subject.c.state == "due", subject.c.next_look <= new.next_look, livelier)
     conn.execute(
         stmt.on_conflict_do_update(
             index_elements=["ref"],

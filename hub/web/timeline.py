@@ -21,6 +21,9 @@ CAUSES = {
     "replay": "a replay",
     "asked": "somebody asked for it",
     "approved": "it was approved",
+    "group": "its group was changed",
+    "customer": "its customer was changed",
+    "list": "the list of entitlements showed a difference",
     "waiting": "what it waited for",
     "busy": "another purchase of the customer was worked on",
     "hold": "the vendor asked for a pause",
@@ -28,8 +31,9 @@ CAUSES = {
 CREATES = {"CreateGroup": "License created", "ExtendGroup": "License extended"}
 ACTIONS = {"SetTerms": "Terms set", "ChangeOffering": "Offering changed", "CreateCustomer": "Customer created"}
 SWITCHES = {"Disable": "Switched off", "Enable": "Switched on"}
-ENDINGS = {"unknown": "{}? No answer came", "refused": "{}: refused", "held": "{}: held back"}
+ENDINGS = {"begun": "{}: under way", "unknown": "{}? No answer came", "refused": "{}: refused", "held": "{}: held back"}
 VERDICTS = {  # outcome -> badge class, symbol, word; the worst of a look is shown
+    "begun": ("badge-warn", "i-clock", "Under way"),
     "unknown": ("badge-warn", "i-clock", "No answer"),
     "refused": ("badge-bad", "i-dead", "Refused"),
     "held": ("badge-warn", "i-hold", "Held"),

@@ -123,12 +123,12 @@ def an_observation(conn: Connection, subject: str, seen: dict[str, Any], seen_at
     return hash_
 
 
-def an_entitlement(conn: Connection, subject: str, id_: str = "ent_1", **values: Any) -> str:
+def an_entitlement(conn: Connection, subject: str | None, id_: str = "ent_1", **values: Any) -> str:
     """Inserts a snapshot; its id. Values of the entitlement itself go into `body`."""
     body = {
         "id": id_,
         "group_id": f"egr_{id_}",
-        "order_ref": "stripe:" + subject.rsplit("/", maxsplit=1)[-1],
+        "order_ref": "stripe:" + (subject or id_).rsplit("/", maxsplit=1)[-1],
         "offering": "PRO-100",
         "offering_id": "off_1",
         "product_id": "prod_1",

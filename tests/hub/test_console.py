@@ -344,6 +344,13 @@ def test_an_entitlement_is_found(console: tuple[Browser, Store], words: str) -> 
     assert "ent_held" not in said
 
 
+def test_an_entitlement_of_no_purchase_has_its_pages(small: tuple[Browser, Store]) -> None:
+    small[1].write(lambda conn: factory.an_entitlement(conn, None, "ent_9", reasons={}, catalog_version=""))
+    assert "none known" in text_of(small[0].get("/entitlements?q=ent_9"))
+    page = small[0].get("/entitlements/ent_9")
+    assert (page.status_code, "none known" in text_of(page)) == (200, True)
+
+
 def test_the_why_page_shows_five_links_of_each_chain(console: tuple[Browser, Store]) -> None:
     page = console[0].get("/entitlements/ent_1")
     assert page.text.count('<ol class="chain">') == 4

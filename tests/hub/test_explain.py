@@ -38,6 +38,17 @@ def test_an_entitlement_is_found_by_every_name_that_people_have(life: Store, wor
     assert found.entitlement == "ent_1"
 
 
+def test_an_entitlement_of_no_purchase_says_what_is_known_of_it(store: Store) -> None:
+    store.write(lambda conn: an_entitlement(conn, None, "ent_9", reasons={}, catalog_version=""))
+    found = explain.why(store, "ent_9")
+    assert found
+    assert (found.subject, found.changes) == (None, ())
+    assert not any(one.managed for one in found.fields)
+    out = io.StringIO()
+    print_explanation(Console(file=out, width=200), found)
+    assert "no purchase known" in out.getvalue()
+
+
 def test_nobody_knows_an_unknown_name(life: Store) -> None:
     assert explain.why(life, "ent_2") is None
     assert explain.why(life, "%") is None

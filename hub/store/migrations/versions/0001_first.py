@@ -9,7 +9,7 @@ branch_labels = None
 depends_on = None
 
 
-def upgrade() -> None:
+def upgrade() -> None:  # noqa: PLR0915  (a list of tables)
     op.create_table(
         "approval",
         sa.Column("subject", sa.Text(), nullable=False),
@@ -29,8 +29,21 @@ def upgrade() -> None:
         sa.Column("action", sa.Text(), nullable=False),
         sa.Column("subject", sa.Text(), nullable=True),
         sa.Column("detail", sa.JSON(), nullable=False),
+        sa.Column("position", sa.BigInteger(), nullable=True),
+        sa.Column("digest", sa.Text(), nullable=True),
+        sa.Column("link", sa.Text(), nullable=True),
+        sa.Column("erased_at", sa.Float(precision=53), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit")),
+        sa.UniqueConstraint("position", name=op.f("uq_audit_position")),
         sqlite_autoincrement=True,
+    )
+    op.create_index(
+        "ix_audit_unplaced",
+        "audit",
+        ["id"],
+        unique=False,
+        sqlite_where=sa.text("position IS NULL"),
+        postgresql_where=sa.text("position IS NULL"),
     )
     op.create_table(
         "catalog_version",
@@ -55,8 +68,21 @@ def upgrade() -> None:
         sa.Column("cause", sa.Text(), nullable=False),
         sa.Column("catalog_version", sa.Text(), nullable=False),
         sa.Column("observation", sa.Text(), nullable=True),
+        sa.Column("position", sa.BigInteger(), nullable=True),
+        sa.Column("digest", sa.Text(), nullable=True),
+        sa.Column("link", sa.Text(), nullable=True),
+        sa.Column("erased_at", sa.Float(precision=53), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_change")),
+        sa.UniqueConstraint("position", name=op.f("uq_change_position")),
         sqlite_autoincrement=True,
+    )
+    op.create_index(
+        "ix_change_unplaced",
+        "change",
+        ["id"],
+        unique=False,
+        sqlite_where=sa.text("position IS NULL"),
+        postgresql_where=sa.text("position IS NULL"),
     )
     op.create_index(op.f("ix_change_entitlement_id"), "change", ["entitlement", "id"], unique=False)
     op.create_index(op.f("ix_change_subject_id"), "change", ["subject", "id"], unique=False)
@@ -81,10 +107,12 @@ def upgrade() -> None:
         sa.Column("group_id", sa.Text(), nullable=False),
         sa.Column("customer_id", sa.Text(), nullable=False),
         sa.Column("order_ref", sa.Text(), nullable=False),
-        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=True),
         sa.Column("offering", sa.Text(), nullable=False),
         sa.Column("enabled", sa.Boolean(), nullable=False),
         sa.Column("revision", sa.Integer(), server_default="1", nullable=False),
+        sa.Column("expires", sa.Float(precision=53), nullable=True),
+        sa.Column("maintenance_ends", sa.Float(precision=53), nullable=True),
         sa.Column("body", sa.JSON(), nullable=False),
         sa.Column("reasons", sa.JSON(), nullable=False),
         sa.Column("catalog_version", sa.Text(), nullable=False),
@@ -94,6 +122,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_entitlement")),
     )
     op.create_index(op.f("ix_entitlement_changed_at"), "entitlement", ["changed_at"], unique=False)
+    op.create_index(op.f("ix_entitlement_customer_id"), "entitlement", ["customer_id"], unique=False)
+    op.create_index(op.f("ix_entitlement_expires"), "entitlement", ["expires"], unique=False)
+    op.create_index(op.f("ix_entitlement_group_id"), "entitlement", ["group_id"], unique=False)
+    op.create_index(op.f("ix_entitlement_maintenance_ends"), "entitlement", ["maintenance_ends"], unique=False)
     op.create_index(op.f("ix_entitlement_order_ref"), "entitlement", ["order_ref"], unique=False)
     op.create_index(op.f("ix_entitlement_subject"), "entitlement", ["subject"], unique=False)
     op.create_table(
@@ -140,6 +172,31 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key", name=op.f("pk_lease")),
     )
     op.create_table(
+        "message",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("event_id", sa.Text(), nullable=False),
+        sa.Column("type", sa.Text(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("occurred_at", sa.Float(precision=53), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("entitlement", sa.Text(), nullable=True),
+        sa.Column("data", sa.JSON(), nullable=False),
+        sa.Column("position", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_message")),
+        sa.UniqueConstraint("event_id", name=op.f("uq_message_event_id")),
+        sa.UniqueConstraint("position", name=op.f("uq_message_position")),
+        sqlite_autoincrement=True,
+    )
+    op.create_index(op.f("ix_message_entitlement_id"), "message", ["entitlement", "id"], unique=False)
+    op.create_index(
+        "ix_message_unplaced",
+        "message",
+        ["id"],
+        unique=False,
+        sqlite_where=sa.text("position IS NULL"),
+        postgresql_where=sa.text("position IS NULL"),
+    )
+    op.create_table(
         "observation",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("subject", sa.Text(), nullable=False),
@@ -172,6 +229,7 @@ def upgrade() -> None:
         sa.Column("duplicates", sa.Integer(), server_default="0", nullable=False),
         sa.Column("headers", sa.Text(), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=True),
+        sa.Column("sequenced", sa.Boolean(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_receipt")),
         sa.UniqueConstraint("connection", "external_id", name=op.f("uq_receipt_connection_external_id")),
         sqlite_autoincrement=True,
@@ -188,6 +246,14 @@ def upgrade() -> None:
     op.create_index(op.f("ix_receipt_received_at_outcome"), "receipt", ["received_at", "outcome"], unique=False)
     op.create_index(op.f("ix_receipt_subject_id"), "receipt", ["subject", "id"], unique=False)
     op.create_index(op.f("ix_receipt_type_id"), "receipt", ["type", "id"], unique=False)
+    op.create_index(
+        "ix_receipt_unsequenced",
+        "receipt",
+        ["id"],
+        unique=False,
+        sqlite_where=sa.text("outcome = 'accepted' AND NOT sequenced"),
+        postgresql_where=sa.text("outcome = 'accepted' AND NOT sequenced"),
+    )
     op.create_table(
         "review",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
@@ -204,6 +270,13 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_review_open_id"), "review", ["open", "id"], unique=False)
     op.create_index(op.f("ix_review_subject"), "review", ["subject"], unique=False)
+    op.create_table(
+        "sequence",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("position", sa.BigInteger(), nullable=False),
+        sa.Column("link", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_sequence")),
+    )
     op.create_table(
         "stored_object",
         sa.Column("connection", sa.Text(), nullable=False),

@@ -1,0 +1,132 @@
+"""Every entitlement of the licensing system against its snapshot: what no webhook told, and everybody's seats in use.
+
+A list row has neither status nor grace, so it changes nothing but seats in use; whatever else differs makes the
+entitlement due for a look of its own. One that is not on record is kept as far as the row tells it (`LISTED`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+from sqlalchemy import Connection
+
+from hub import limits
+from hub.domain import Entitlement, Ref, SeatRow
+from hub.reconcile import Shop
+from hub.store import records, snapshots, subjects
+from hub.store.snapshots import Known
+from hub.stream.state import LISTED, agrees
+from hub.sweep import chunks
+
+log = structlog.get_logger()
+SHARE = 0.3  # of the connection's rate: a long list takes longer, it never crowds live work out
+REQUESTS = 2.0  # that a look at one entitlement costs
+PROGRESS = 50  # chunks between two lines of the log
+NUMBERS = ("seats", "overdraft", "expires_at", "offering", "order_ref")
+
+
+@dataclass(slots=True, kw_only=True)
+class Polled:
+    """What a poll came to. used: rows with another number of seats in use; due: entitlements to be looked at."""
+
+    rows: int = 0
+    used: int = 0
+    new: int = 0
+    due: int = 0
+
+
+def is_due(shop: Shop, connection: str) -> bool:
+    """Whether the last whole list was read longer ago than `timing.poll`."""
+    with shop.store.read() as conn:
+        last = records.get_cursor(conn, _cursor(connection))
+        return last is None or subjects.now(conn) - last[1] >= shop.timing.poll
+
+
+def poll(shop: Shop, connection: str, rate_per_s: float) -> Polled:
+    """Reads the whole list and compares it with the record. Repeatable; where it breaks off it begins anew.
+
+    RetryableError, PermanentError: the list could not be read to its end; what was read of it counts.
+    """
+    done = Polled()
+    gap_s = REQUESTS / (SHARE * rate_per_s)
+    with limits.sharing(SHARE):
+        began = before = _now(shop)
+        for number, chunk in enumerate(chunks(shop.licensing.entitlements()), 1):
+            _compare(shop, connection, chunk, before, done, gap_s)
+            before, began = began, _now(shop)  # a chunk's rows may have come with the one before
+            if number % PROGRESS == 0:
+                log.info("poll.progress", source=connection, rows=done.rows, new=done.new, due=done.due)
+    shop.store.write(lambda conn: records.set_cursor(conn, _cursor(connection), str(done.rows)))
+    log.info("poll.done", source=connection, rows=done.rows, new=done.new, due=done.due, seats=done.used)
+    return done
+
+
+def _cursor(connection: str) -> str:
+    return f"poll:{connection}"
+
+
+def _now(shop: Shop) -> float:
+    with shop.store.read() as conn:
+        return subjects.now(conn)
+
+
+def _compare(shop: Shop, connection: str, chunk: Sequence[SeatRow], began: float, done: Polled, gap_s: float) -> None:
+    with shop.store.read() as conn:
+        known = snapshots.find_all(conn, [row.entitlement_id for row in chunk])
+    new = [row for row in chunk if row.entitlement_id not in known]
+    used = [row for row in chunk if _used(known, row, began)]
+    differing = [row for row in chunk if row.entitlement_id in known and not _same(known[row.entitlement_id], row)]
+    if new or used or differing:
+        due, first = [*differing, *new], done.due
+
+        def unit(conn: Connection) -> None:
+            for row in used:
+                records.set_seats_used(conn, row.entitlement_id, row.seats_used)
+            for row in new:
+                records.save_listed(conn, listed(row))
+            for number, row in enumerate(due, first):
+                _mark(conn, connection, row, number * gap_s)
+
+        shop.store.write(unit)
+    done.rows, done.used = done.rows + len(chunk), done.used + len(used)
+    done.new, done.due = done.new + len(new), done.due + len(new) + len(differing)
+
+
+def _mark(conn: Connection, connection: str, row: SeatRow, delay_s: float) -> None:
+    """Due behind live work, one after the other, so that a list full of news stays within its share of the rate."""
+    ref = Ref(source=connection, kind="entitlement", id=row.entitlement_id)
+    reason = "not as on record in the list of entitlements"
+    subjects.mark_due(conn, [ref], cause="list", reason=reason, delay_s=delay_s, priority=subjects.SWEEP)
+
+
+def _used(known: Mapping[str, Known], row: SeatRow, began: float) -> bool:
+    """Whether the row tells another number of seats in use, and was read after what is on record."""
+    one = known.get(row.entitlement_id)
+    return one is not None and one.entitlement.seats_used != row.seats_used and one.read_at <= began
+
+
+def _same(known: Known, row: SeatRow) -> bool:
+    ids = [(known.entitlement.group_id, row.group_id), (known.entitlement.customer_id, row.customer_id)]
+    moved = any(old and new and old != new for old, new in ids)
+    return not moved and agrees(known.entitlement, {name: getattr(row, name) for name in NUMBERS})
+
+
+def listed(row: SeatRow) -> Entitlement:
+    """As much of an entitlement as its list row tells."""
+    return Entitlement(
+        id=row.entitlement_id,
+        group_id=row.group_id,
+        customer_id=row.customer_id,
+        order_ref=row.order_ref,
+        offering=row.offering,
+        offering_id="",
+        product_id="",
+        seats=row.seats,
+        seats_used=row.seats_used,
+        overdraft=row.overdraft,
+        expires_at=row.expires_at,
+        enabled=True,
+        status=LISTED,
+    )
