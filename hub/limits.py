@@ -6,15 +6,14 @@ every process reads before each request.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import threading
 import time
+from collections.abc import Sequence
 
-from cryptography.fernet import Fernet, InvalidToken
 from sqlalchemy import Connection, delete, select, update
 
 from hub.errors import Hold
+from hub.sealing import Seal
 from hub.store import Store
 from hub.store.schema import db_now, rate, token
 from hub.store.subjects import insert
@@ -95,18 +94,14 @@ def _hold(conn: Connection, connection: str, seconds: float) -> None:
 
 
 class RecordTokens:
-    """ports.TokenCache on the `token` table, encrypted with the hub's secret."""
+    """ports.TokenCache on the `token` table, sealed with the hub's secret (`secrets`: the current one first)."""
 
-    def __init__(self, store: Store, connection: str, secret: bytes) -> None:
+    def __init__(self, store: Store, connection: str, secrets: Sequence[bytes]) -> None:
         self._store, self._connection = store, connection
-        digest = hashlib.sha256(b"token-cache:" + secret).digest()
-        self._fernet = Fernet(base64.urlsafe_b64encode(digest))
-        self._token, self._good_until = "", 0.0
+        self._seal = Seal("token-cache", secrets)
 
     def get(self) -> str | None:
-        """A token with a minute or more to live."""
-        if time.monotonic() < self._good_until:
-            return self._token
+        """A token with a minute or more to live. Read anew each time: another process may have dropped it."""
         with self._store.read() as conn:
             row = conn.execute(
                 select(token.c.secret, (token.c.expires - db_now()).label("left")).where(
@@ -115,29 +110,19 @@ class RecordTokens:
             ).first()
         if row is None or row.left <= 0:
             return None
-        return self._open(row.secret, float(row.left))
+        return self._seal.open(row.secret)
 
     def put(self, token_: str, lifetime_s: float) -> None:
         """Keeps a token for `lifetime_s` less a margin."""
         good_s = max(0.0, lifetime_s - min(SPARE_S, lifetime_s / 4))
-        values = {"secret": self._fernet.encrypt(token_.encode()).decode(), "expires": db_now() + good_s}
+        values = {"secret": self._seal.shut(token_), "expires": db_now() + good_s}
 
         def unit(conn: Connection) -> None:
             stmt = insert(conn, token).values(connection=self._connection, **values)
             conn.execute(stmt.on_conflict_do_update(index_elements=["connection"], set_=values))
 
         self._store.write(unit)
-        self._token, self._good_until = token_, time.monotonic() + good_s
 
     def drop(self) -> None:
         """Forgets it."""
-        self._good_until = 0.0
         self._store.write(lambda conn: conn.execute(delete(token).where(token.c.connection == self._connection)))
-
-    def _open(self, secret: str, left_s: float) -> str | None:
-        try:
-            self._token = self._fernet.decrypt(secret.encode()).decode()
-        except InvalidToken:  # the hub's secret was changed
-            return None
-        self._good_until = time.monotonic() + left_s
-        return self._token

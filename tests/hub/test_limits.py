@@ -16,7 +16,7 @@ from hub.limits import RecordLimiter, RecordTokens
 from hub.store import Store
 from hub.store.schema import db_now, rate, token
 
-SECRET = b"a secret of the tests, long enough for all"
+SECRET = [b"a secret of the tests, long enough for all"]
 
 
 @pytest.fixture(autouse=True)
@@ -134,7 +134,7 @@ def test_S26_a_token_does_not_stand_readable_in_the_record(store: Store) -> None
 
 def test_a_token_that_another_secret_encrypted_is_none(store: Store) -> None:
     RecordTokens(store, "zentitle", SECRET).put("canary-token", 300)
-    assert RecordTokens(store, "zentitle", b"another").get() is None
+    assert RecordTokens(store, "zentitle", [b"another"]).get() is None
 
 
 def test_I12_a_token_is_of_its_connection_alone(store: Store) -> None:
@@ -167,6 +167,22 @@ def test_a_dropped_token_is_gone_for_all(store: Store) -> None:
     tokens.drop()
     assert tokens.get() is None
     assert RecordTokens(store, "zentitle", SECRET).get() is None
+
+
+def test_a_token_that_another_process_dropped_is_gone_here_too(store: Store) -> None:
+    mine, theirs = RecordTokens(store, "zentitle", SECRET), RecordTokens(store, "zentitle", SECRET)
+    mine.put("canary-token", 300)
+    theirs.drop()
+    assert mine.get() is None
+
+
+def test_S26_a_token_outlives_the_rotation_of_the_hub_s_secret(store: Store) -> None:
+    RecordTokens(store, "zentitle", SECRET).put("canary-token", 300)
+    rotated = RecordTokens(store, "zentitle", [b"the new secret", *SECRET])
+    assert rotated.get() == "canary-token"
+    rotated.put("next-token", 300)
+    assert RecordTokens(store, "zentitle", SECRET).get() is None, "what the new secret sealed, the old one can't open"
+    assert RecordTokens(store, "zentitle", [b"the new secret"]).get() == "next-token"
 
 
 def test_a_new_token_takes_the_old_one_s_place(store: Store) -> None:
