@@ -212,9 +212,14 @@ class TokenCache(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deps:
-    """What connect() gets from the hub beside its own settings."""
+    """What connect() gets from the hub beside its own settings.
+
+    answered: to be told after each request whether the vendor answered it, however (a refusal or 429 too: True), or
+    failed (no answer, 408, 5xx: False). What keeps failing is left alone for a while.
+    """
 
     limiter: Limiter
     tokens: TokenCache
+    answered: Callable[[bool], None] = lambda _well: None
     connect_timeout_s: float = 3
     read_timeout_s: float = 15

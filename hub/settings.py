@@ -78,6 +78,7 @@ class Timing(_Section):
     give_up: Annotated[float, Field(gt=0)] = 14 * 86400
     permanent_retry: Annotated[float, Field(gt=0)] = 200
     drain: Annotated[float, Field(gt=0)] = 30
+    breaker: Annotated[float, Field(gt=0)] = 30
 
 
 class CatalogRow(BaseModel):

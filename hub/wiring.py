@@ -116,10 +116,9 @@ def _connect(config: Settings, store: Store, name: str) -> Connector:
     parsed = settings.parse(module.Settings, {"ref": None, **table}, config.path, f"connections.{name}")
     if parsed.ref is None and len(name) > 12:  # noqa: PLR2004
         raise ConfigurationError("a name of more than 12 characters must set ref", where=where, mend='ref = "eu"')
-    deps = Deps(
-        limiter=RecordLimiter(store, name, parsed.rate_per_s),
-        tokens=RecordTokens(store, name, config.secrets),
-    )
+    limiter = RecordLimiter(store, name, parsed.rate_per_s, config.timing.breaker)
+    tokens = RecordTokens(store, name, config.secrets)
+    deps = Deps(limiter=limiter, tokens=tokens, answered=limiter.answered)
     try:
         connector: Connector = module.connect(name, parsed, deps)
     except ConfigurationError as error:

@@ -7,7 +7,7 @@ whose lease ended without being released is a suspect: whoever worked on it died
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -218,9 +218,20 @@ def check(conn: Connection, *held: Lease) -> None:
             raise LeaseLost(f"{one.key} was taken over (fence {one.fence} has passed)")
 
 
-def lease_due(conn: Connection, holder: str, ttl_s: float, limit: int) -> list[Leased]:
-    """Up to `limit` due subjects, live work first, each under a lease of its own. Suspects are left out."""
-    rows = _due(conn, or_(lease.c.key.is_(None), lease.c.holder.is_(None)), limit)
+def lease_due(
+    conn: Connection,
+    holder: str,
+    ttl_s: float,
+    limit: int,
+    *,
+    without: Collection[str] = (),
+    room: Mapping[str, int] | None = None,
+) -> list[Leased]:
+    """Up to `limit` due subjects, live work first, each under a lease of its own. Suspects are left out.
+
+    without: connections whose subjects wait. room: of each connection named at most so many.
+    """
+    rows = _fair(conn, limit, set(without), room) if room else _due(conn, _FREE, limit, without=without)
     if not rows:
         return []
     conn.execute(
@@ -258,11 +269,12 @@ def lease_solo(conn: Connection, ref: Ref, holder: str, ttl_s: float) -> Leased 
     return leased
 
 
-def next_due(conn: Connection) -> float | None:
-    """Seconds until something is due (0 and less: now); None where nothing is."""
+def next_due(conn: Connection, without: Collection[str] = ()) -> float | None:
+    """Seconds until `lease_due` has something (0 and less: now); None where nothing is due. Suspects are left out."""
     busy = select(lease.c.key).where(lease.c.key == literal("subject:") + subject.c.ref, lease.c.holder.is_not(None))
-    alive = busy.where(lease.c.expires >= db_now()).exists()
-    stmt = select(func.min(subject.c.next_look) - db_now()).where(subject.c.state == "due", ~alive)
+    stmt = select(func.min(subject.c.next_look) - db_now()).where(subject.c.state == "due", ~busy.exists())
+    if without:
+        stmt = stmt.where(subject.c.connection.not_in(without))
     found = conn.execute(stmt).scalar()
     return None if found is None else float(found)
 
@@ -306,7 +318,35 @@ def _ours(held: Lease) -> Any:  # noqa: ANN401
     return and_(lease.c.key == held.key, lease.c.holder == held.holder, lease.c.fence == held.fence)
 
 
-def _due(conn: Connection, condition: Any, limit: int, *, lock: bool = True) -> Sequence[Row[Any]]:  # noqa: ANN401
+_FREE = or_(lease.c.key.is_(None), lease.c.holder.is_(None))
+
+
+def _fair(conn: Connection, limit: int, without: set[str], room: Mapping[str, int]) -> list[Row[Any]]:
+    """Due subjects, of each connection no more than there is room for; what that leaves goes to the others."""
+    left, kept = dict(room), dict[str, Row[Any]]()
+    while True:
+        without |= {name for name, count in left.items() if count <= 0}
+        passed_over = False
+        for row in _due(conn, _FREE, limit, without=without):
+            if row.ref in kept or len(kept) == limit:
+                continue
+            count = left.get(row.connection, limit)
+            left[row.connection] = count - 1
+            if count > 0:
+                kept[row.ref] = row
+            passed_over = passed_over or count <= 0
+        if not passed_over:
+            return list(kept.values())
+
+
+def _due(
+    conn: Connection,
+    condition: Any,  # noqa: ANN401
+    limit: int,
+    *,
+    lock: bool = True,
+    without: Collection[str] = (),
+) -> Sequence[Row[Any]]:
     on = lease.c.key == literal("subject:") + subject.c.ref
     stmt = (
         select(subject, db_now().label("now"))
@@ -315,6 +355,8 @@ def _due(conn: Connection, condition: Any, limit: int, *, lock: bool = True) -> 
         .order_by(subject.c.priority, subject.c.next_look)
         .limit(limit)
     )
+    if without:
+        stmt = stmt.where(subject.c.connection.not_in(without))
     return conn.execute(stmt.with_for_update(of=subject, skip_locked=True) if lock else stmt).all()
 
 

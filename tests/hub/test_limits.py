@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select, update
 
 from hub import limits
-from hub.errors import Hold
+from hub.errors import Hold, LeaseLost
 from hub.limits import RecordLimiter, RecordTokens
 from hub.store import Store
 from hub.store.schema import db_now, rate, token
@@ -116,6 +116,85 @@ def test_I10_a_process_that_stops_waits_for_no_token(store: Store) -> None:
     with pytest.raises(Hold, match="stopping"):
         list(map(lambda _: limiter.acquire(), range(5)))  # noqa: C417
     assert time.monotonic() - began < 0.5
+
+
+# breaker
+
+
+def until_open(limiter: RecordLimiter) -> int:
+    """How many failures in a row it takes."""
+    for number in range(1, 100):
+        limiter.answered(False)
+        try:
+            limiter.acquire()
+        except Hold:
+            return number
+    raise AssertionError("it never opened")
+
+
+def let_it_end(store: Store) -> None:
+    """The time that the breaker is open is over."""
+    store.write(lambda conn: conn.execute(update(rate).values(hold_until=db_now() - 1)))
+
+
+def test_F09_ten_failures_open_the_breaker_for_every_process(store: Store) -> None:
+    one, other = RecordLimiter(store, "stripe", 1000), RecordLimiter(store, "stripe", 1000)
+    assert until_open(one) == 10
+    for limiter in (one, other):
+        with pytest.raises(Hold, match="keeps failing") as caught:
+            limiter.acquire()
+        assert caught.value.retry_after == pytest.approx(30, abs=2)
+    RecordLimiter(store, "zentitle", 1000).acquire()
+
+
+def test_F09_fewer_than_half_failing_open_nothing(store: Store) -> None:
+    limiter = RecordLimiter(store, "stripe", 1000)
+    for number in range(100):
+        limiter.answered(number % 5 != 0)
+    limiter.acquire()
+
+
+def test_F09_one_request_tries_it_and_a_good_answer_closes_the_breaker(store: Store) -> None:
+    one, other = RecordLimiter(store, "stripe", 1000), RecordLimiter(store, "stripe", 1000)
+    until_open(one)
+    let_it_end(store)
+    other.acquire()
+    with pytest.raises(Hold, match="one request tries"):
+        one.acquire()
+    other.answered(True)
+    one.acquire()
+    assert until_open(one) == 10, "the counting has started anew"
+
+
+def test_F09_a_try_that_fails_opens_it_for_twice_as_long_up_to_ten_times(store: Store) -> None:
+    limiter = RecordLimiter(store, "stripe", 1000, breaker_s=10)
+    until_open(limiter)
+    waits = [hold_left(store)]
+    for _ in range(5):
+        let_it_end(store)
+        limiter.acquire()
+        limiter.answered(False)
+        waits.append(hold_left(store))
+    assert waits == pytest.approx([10, 20, 40, 80, 100, 100], abs=2)
+
+
+def test_F09_who_died_trying_is_followed_by_another(store: Store) -> None:
+    limiter = RecordLimiter(store, "stripe", 1000)
+    until_open(limiter)
+    let_it_end(store)
+    RecordLimiter(store, "stripe", 1000).acquire()
+    store.write(lambda conn: conn.execute(update(rate).values(probe_until=db_now() - 1)))
+    limiter.acquire()
+
+
+def test_I6_a_request_whose_turn_comes_when_the_lease_is_over_is_not_sent(store: Store) -> None:
+    def lost() -> None:
+        raise LeaseLost("over")
+
+    limiter = RecordLimiter(store, "stripe", 100)
+    with limits.asking(lost), pytest.raises(LeaseLost):
+        limiter.acquire()
+    limiter.acquire()
 
 
 # tokens
