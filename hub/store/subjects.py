@@ -11,15 +11,16 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, case, func, literal, or_, select, text, update
+from sqlalchemy import Connection, Integer, Row, Text, and_, case, cast, func, literal, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from hub.domain import Ref
 from hub.errors import LeaseLost
-from hub.store.schema import db_now, lease, subject
+from hub.store.schema import cursor, db_now, lease, subject
 
 LIVE, SWEEP, REPLAY = 0, 1, 2
+TAKEOVERS = "takeovers"
 
 
 TIMES = ("next_look", "failing_since", "second_look", "verify_at", "waiting_since", "looked_at")
@@ -266,7 +267,19 @@ def lease_solo(conn: Connection, ref: Ref, holder: str, ttl_s: float) -> Leased 
         conn.execute(
             update(subject).where(subject.c.ref == str(ref)).values(crashes=subject.c.crashes + 1, changed_at=db_now())
         )
+        _count_takeover(conn)
     return leased
+
+
+def takeovers(conn: Connection) -> int:
+    """How many subjects have been taken over from a worker that died, ever."""
+    return int(conn.execute(select(cursor.c.value).where(cursor.c.name == TAKEOVERS)).scalar() or 0)
+
+
+def _count_takeover(conn: Connection) -> None:
+    more = cast(cast(cursor.c.value, Integer) + 1, Text)
+    stmt = insert(conn, cursor).values(name=TAKEOVERS, value="1", at=db_now())
+    conn.execute(stmt.on_conflict_do_update(index_elements=["name"], set_={"value": more, "at": db_now()}))
 
 
 def next_due(conn: Connection, without: Collection[str] = ()) -> float | None:
