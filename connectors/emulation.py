@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 
 from werkzeug.exceptions import HTTPException
@@ -68,7 +69,7 @@ class Faults:
     apply_then_error  done, then 500
     late_apply        connection closed at once, done `late_s` later
     garbage           done, a 2xx whose body can't be read
-    throttle          429 with Retry-After
+    throttle          429 with Retry-After, told as `retry_after_as` says: "seconds" or "date"
     A plan entry is {"fault": kind, "method": "POST", "path": prefix}; the last two are optional.
     """
 
@@ -78,6 +79,7 @@ class Faults:
     late_s: float = 1.0
     latency_s: float = 0.0
     retry_after_s: int = 1
+    retry_after_as: str = "seconds"
     random: random.Random = field(default_factory=random.Random)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -95,10 +97,16 @@ class Faults:
                     return kind
         return None
 
+    def retry_after(self) -> str:
+        """The header's value (RFC 9110 §10.2.3)."""
+        if self.retry_after_as == "seconds":
+            return str(self.retry_after_s)
+        return format_datetime(datetime.now(UTC) + timedelta(seconds=self.retry_after_s), usegmt=True)
+
     def configure(self, wanted: dict[str, Any]) -> None:
         """Takes {"rates": .., "plan": [..], "slow_s": .., "seed": ..}; absent keys stay."""
         with self.lock:
-            for name in ("slow_s", "late_s", "latency_s", "retry_after_s", "rates"):
+            for name in ("slow_s", "late_s", "latency_s", "retry_after_s", "retry_after_as", "rates"):
                 if name in wanted:
                     setattr(self, name, wanted[name])
             if "plan" in wanted:
@@ -179,7 +187,7 @@ class Emulator:
                 return self.refuse(503, "injected: not available")
             case "throttle":
                 response = self.refuse(429, "injected: too many requests")
-                response.headers["Retry-After"] = str(self.faults.retry_after_s)
+                response.headers["Retry-After"] = self.faults.retry_after()
                 return response
             case "slow":
                 response = self.answer(request)

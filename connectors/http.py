@@ -196,9 +196,12 @@ class Http:
         self._deps.limiter.acquire()
         _wire.sent = False
         try:
-            return self._exchange(ask, token)
+            answer = self._exchange(ask, token)
         except (requests.RequestException, HTTPError, OSError) as error:
+            self._deps.answered(False)
             raise _broken(ask, error, sent=_wire.sent) from error
+        self._deps.answered(not fails(answer.status))
+        return answer
 
     def _exchange(self, ask: _Ask, token: str | None) -> _Answer:
         limits = (self._deps.connect_timeout_s, self._deps.read_timeout_s)
@@ -246,6 +249,11 @@ def retry_after_s(value: str | None, now: datetime) -> float | None:
     return min(max((aware - now).total_seconds(), 0.0), LONGEST_HOLD_S)
 
 
+def fails(status: int) -> bool:
+    """Whether an answer is the vendor's own failure: then it does not work now, for whatever request."""
+    return status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.REQUEST_TIMEOUT
+
+
 def is_safe_url(url: str) -> bool:
     """Whether secrets may be sent there: https, or http to this machine; no credentials in it."""
     parts = urlsplit(url)
@@ -263,7 +271,7 @@ def _refusal(ask: _Ask, status: int, said: str, named_s: float | None) -> HubErr
         return RetryableError(f"{ask.about}: the credentials were refused, {what}")
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return _later(ask, what, named_s)
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.REQUEST_TIMEOUT:
+    if fails(status):
         return _later(ask, what, named_s) if ask.reads else doubt(ask.about, what, reads=False)
     if status < HTTPStatus.BAD_REQUEST and not ask.reads:
         return doubt(ask.about, f"{what}, a redirect that is not followed", reads=False)

@@ -21,7 +21,11 @@ MOST_WAITING = 8
 
 
 class Bell:
-    """Rings at most once until somebody answers: `SET bell:<kind> 1 NX EX 5`, then one `drain` job."""
+    """Rings at most once until somebody answers: `SET bell:<kind> 1 NX EX 5`, then one `drain` job.
+
+    With no `url` there is no bell: nothing is asked of whatever may answer on Redis's usual port, workers look
+    for work each second.
+    """
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -34,8 +38,7 @@ class Bell:
 
     def ring(self, kind: str = "looks") -> bool:
         """Whether workers hear it; never raises. Rings of the last few milliseconds count as this one."""
-        now = time.monotonic()
-        if now < self._silent_until:
+        if self._is_silent():
             return False
         if not self._lock.acquire(blocking=False):
             return True  # another thread rings right now
@@ -65,12 +68,15 @@ class Bell:
 
     def answer(self, kind: str = "looks") -> None:
         """Deletes the bell's key, before work is leased, so that what comes next rings anew."""
-        if time.monotonic() < self._silent_until:
+        if self._is_silent():
             return
         try:
             self.redis().delete(f"bell:{kind}")
         except Exception as error:  # noqa: BLE001
             self._fall_silent(error)
+
+    def _is_silent(self) -> bool:
+        return not self._url or time.monotonic() < self._silent_until
 
     def _fall_silent(self, error: Exception) -> None:
         self._silent_until = time.monotonic() + RETRY_REDIS_S
@@ -79,9 +85,14 @@ class Bell:
     def alive(self) -> bool:
         """Whether Redis answers."""
         try:
-            return bool(self.redis().ping())
+            return bool(self._url and self.redis().ping())
         except Exception:  # noqa: BLE001
             return False
+
+    def tell_if_none(self) -> None:
+        """Says that there is no Redis, where none is configured."""
+        if not self._url:
+            log.warning("bell.none", mend="set redis_url or HUB_REDIS_URL; until then work is looked for each second")
 
     def redis(self) -> Redis:
         """This process's connection."""

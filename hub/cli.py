@@ -247,10 +247,13 @@ def worker(kind: str, as_json: bool) -> None:  # noqa: ARG001, FBT001
     from hub import jobs, runtime, wiring  # noqa: PLC0415
     from hub.log import configure  # noqa: PLC0415
 
+    if kind not in jobs.KINDS:
+        raise click.BadParameter(f"{kind!r} is no kind of work; known: {', '.join(jobs.KINDS)}", param_hint="KIND")
     configure("worker")
     hub = jobs.the_hub()
     wiring.start(hub)
     wiring.check_vendors(hub.settings)
+    hub.bell.tell_if_none()
     hub.store.close()
     runtime.work(hub, kind)
 
@@ -264,6 +267,7 @@ def clock(as_json: bool) -> None:  # noqa: ARG001, FBT001
     configure("clock")
     hub = _hub()
     wiring.start(hub)
+    hub.bell.tell_if_none()
     runtime.tick_for_ever(hub)
 
 

@@ -9,11 +9,13 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from queue import Empty, SimpleQueue
 
 import structlog
+from sqlalchemy import Connection
 
 from hub import lifecycle, limits
 from hub.bell import Bell
@@ -29,6 +31,7 @@ from hub.store.subjects import Ended, Lease, Leased
 
 log = structlog.get_logger()
 BATCH = 64
+SHARE = 32  # of them, for one of several selling connections
 LINGER_S = 1.5  # what is due so soon is waited for: a settle is over before a new job would be here
 REFILL = 16  # fewer are not worth a transaction and four questions
 AHEAD = 32  # leased beyond what the threads hold, so that none waits for the next lease
@@ -63,11 +66,22 @@ def drain(shop: Shop, bell: Bell, threads: int, *, stop: Callable[[], bool] = li
 def _linger(shop: Shop, end: float, stop: Callable[[], bool]) -> bool:
     """Waits for what is due within a moment; False where nothing is."""
     with shop.store.read() as conn:
-        wait = subjects.next_due(conn)
+        wait = subjects.next_due(conn, left_alone(shop, conn))
     if wait is None or wait > LINGER_S or time.monotonic() + wait > end or stop():
         return False
     time.sleep(min(max(wait, 0.01), LINGER_S))
     return True
+
+
+def left_alone(shop: Shop, conn: Connection) -> set[str]:
+    """Connections whose due subjects wait, because a vendor that they need keeps failing."""
+    return _waiting(shop, limits.failing(conn))
+
+
+def _waiting(shop: Shop, failing: Mapping[str, bool]) -> set[str]:
+    away = {name for name, may_try in failing.items() if not may_try}
+    licensing = {name for name, one in shop.connectors.items() if one.licensing}
+    return set(shop.connectors) if away & licensing else away
 
 
 class _Worker:
@@ -78,8 +92,13 @@ class _Worker:
     ) -> None:
         self._shop, self._book, self._pool, self._bell = shop, book, pool, bell
         self._most, self._stop = most, stop
-        self._ended: SimpleQueue[Ended | None] = SimpleQueue()
-        self.at_work = 0
+        self._ended: SimpleQueue[tuple[str, Ended | None]] = SimpleQueue()
+        self._at_work: Counter[str] = Counter()  # by connection
+
+    @property
+    def at_work(self) -> int:
+        """How many looks are going on."""
+        return self._at_work.total()
 
     def refill(self) -> int:
         """Begins what is due, where there is room for enough of it; how many looks."""
@@ -93,21 +112,33 @@ class _Worker:
         told = briefs(self._shop, batch) if batch else {}
         for leased in batch:
             self._pool.submit(self._look, leased, told.get(leased.ref))
-        self.at_work += len(batch)
+        self._at_work.update(leased.ref.source for leased in batch)
         return len(batch)
 
     def reap(self) -> None:
         """Ends what has ended by now, together, so that ends share commits. Waits a moment where nothing has."""
         ends = _collect(self._ended, self.at_work)
-        self.at_work -= len(ends)
-        self._end([one for one in ends if one is not None])
+        self._at_work.subtract(source for source, _ in ends)
+        self._end([one for _, one in ends if one is not None])
 
     def _lease(self, room: int) -> list[Leased]:
         began = time.monotonic()
         holder, ttl = self._book.holder, self._book.ttl_s
-        leased = self._shop.store.write(lambda conn: subjects.lease_due(conn, holder, ttl, room))
+        shares = self._shares()
+
+        def unit(conn: Connection) -> list[Leased]:
+            failing = limits.failing(conn)
+            most = 1 if any(failing.values()) else room  # one look is enough to try a vendor
+            return subjects.lease_due(conn, holder, ttl, most, without=_waiting(self._shop, failing), room=shares)
+
+        leased = self._shop.store.write(unit)
         self._book.keep([one.lease for one in leased], began)
         return leased
+
+    def _shares(self) -> dict[str, int] | None:
+        """How many looks each selling connection may begin, where there are several: a slow one must not take all."""
+        selling = [name for name, one in self._shop.connectors.items() if one.purchases]
+        return {name: SHARE - self._at_work[name] for name in selling} if len(selling) > 1 else None
 
     def _look(self, leased: Leased, brief: Brief | None) -> None:
         end = None
@@ -115,7 +146,7 @@ class _Worker:
             # On a stop what has not begun goes back as it was.
             end = Ended(leased, leased.row) if self._stop() else look_at(self._shop, self._book, leased, brief)
         finally:
-            self._ended.put(end)
+            self._ended.put((leased.ref.source, end))
 
     def _end(self, ended: list[Ended]) -> None:
         failpoint("finish.before")
@@ -174,9 +205,9 @@ def look_now(shop: Shop, ref: Ref) -> lifecycle.Result | None:
         return result
 
 
-def _collect(ended: SimpleQueue[Ended | None], most: int) -> list[Ended | None]:
+def _collect(ended: SimpleQueue[tuple[str, Ended | None]], most: int) -> list[tuple[str, Ended | None]]:
     """What has ended by now, waiting a moment for more so that they share a commit."""
-    ends: list[Ended | None] = []
+    ends: list[tuple[str, Ended | None]] = []
     until = time.monotonic() + GLANCE_S
     while len(ends) < most:
         try:

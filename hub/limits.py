@@ -1,23 +1,23 @@
 """Request rates and access tokens that all processes share through the record.
 
-A process takes up to one second's tokens of a connection's bucket at a time; a vendor's Retry-After is a row that
-every process reads before each request.
+A process takes up to one second's tokens of a connection's bucket at a time; a vendor's Retry-After and an open
+breaker are a row that every process reads before each request.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import threading
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from cryptography.fernet import Fernet, InvalidToken
+import structlog
 from sqlalchemy import Connection, bindparam, delete, select, update
 
-from hub.errors import Hold
+from hub.errors import Hold, Unavailable
+from hub.sealing import Seal
 from hub.store import Store
 from hub.store.schema import db_now, rate, token
 from hub.store.subjects import insert
@@ -25,10 +25,30 @@ from hub.store.subjects import insert
 BURST_S = 2.0  # a full bucket holds two seconds' worth
 PATIENCE_S = 5.0  # a longer hold ends the look; it comes back when the hold is over
 SPARE_S = 60.0  # a token with less life than this is as good as expired
+FEWEST, SHARE, WINDOW_S = 10, 0.5, 60.0  # the breaker opens at so many requests, and failures among them, in a window
+LONGEST = 10  # it is open for so many times its first time at most
+PROBE_S = 30.0  # longer than any one request may last
+PROBE_WAIT_S = 1.0
 
-_HOLD_LEFT = select(rate.c.hold_until - db_now()).where(rate.c.connection == bindparam("of"))
+_HELD = select((rate.c.hold_until - db_now()).label("left"), rate.c.broken).where(rate.c.connection == bindparam("of"))
+log = structlog.get_logger()
 _share: ContextVar[float] = ContextVar("share", default=1.0)
 stopping = threading.Event()  # set on SIGTERM: nobody waits for tokens any more
+_asking = threading.local()
+
+
+@contextmanager
+def asking(check: Callable[[], None]) -> Iterator[None]:
+    """Within it each request of this thread calls `check` once more when its turn has come, just before it leaves.
+
+    To wait for a turn may take long, and a process may be stopped meanwhile: its leases may have ended.
+    """
+    before = getattr(_asking, "check", None)
+    _asking.check = check
+    try:
+        yield
+    finally:
+        _asking.check = before
 
 
 @contextmanager
@@ -42,28 +62,24 @@ def sharing(part: float) -> Iterator[None]:
 
 
 class RecordLimiter:
-    """ports.Limiter on the `rate` table."""
+    """ports.Limiter on the `rate` table, and the breaker of the connection (docs/adr/0010)."""
 
-    def __init__(self, store: Store, connection: str, per_s: float) -> None:
-        self._store, self._connection, self._per_s = store, connection, per_s
+    def __init__(self, store: Store, connection: str, per_s: float, breaker_s: float = 30) -> None:
+        self._store, self._connection, self._per_s, self._breaker_s = store, connection, per_s, breaker_s
         self._tokens, self._good_until = 0.0, 0.0
         self._next_shared = 0.0
         self._lock = threading.Lock()
+        self._record = Outcomes()
+        self._probe = threading.local()
 
     def acquire(self) -> None:
-        """Waits for a token; Hold where the vendor asked for more patience than we have, or on a stop."""
+        """Waits for a token. Hold: the vendor asked for more patience than we have, is broken, or we stop."""
         self._pace(_share.get())
-        while True:
-            self._heed_hold()
-            with self._lock:
-                if time.monotonic() >= self._good_until:
-                    self._tokens = 0.0
-                if self._tokens < 1:
-                    wait = self._refill()
-                if self._tokens >= 1:
-                    self._tokens -= 1
-                    return
+        self._probe.mine = False
+        while wait := self._held_s() or self._token_s():
             self._sleep(wait)
+        if check := getattr(_asking, "check", None):
+            check()
 
     def _pace(self, part: float) -> None:
         """Waits until the next request of a thread that takes only a part of the rate."""
@@ -77,23 +93,116 @@ class RecordLimiter:
         with self._lock:
             self._tokens = 0.0
 
-    def _heed_hold(self) -> None:
-        with self._store.read() as conn:
-            left = conn.execute(_HOLD_LEFT, {"of": self._connection}).scalar()
-        if left and left > PATIENCE_S:
-            raise Hold(f"{self._connection} asked to wait {left:.0f} s", retry_after=float(left))
-        if left and left > 0:
-            self._sleep(float(left))
+    def answered(self, well: bool) -> None:  # noqa: FBT001  (ports.Deps)
+        """Learns how a request ended, and opens or closes the breaker where that says so. Raises nothing."""
+        probe, self._probe.mine = getattr(self._probe, "mine", False), False
+        with self._lock:
+            broken = self._record.add(time.monotonic(), well=well) and not probe
+        if not (broken or probe):
+            return
+        try:
+            if probe and well:
+                self._store.write(lambda conn: _close(conn, self._connection))
+                log.info("breaker.closed", source=self._connection)
+            else:
+                for_s = self._store.write(lambda conn: _open(conn, self._connection, self._breaker_s))
+                log.warning("breaker.open", source=self._connection, for_s=for_s)
+        except Unavailable as error:
+            log.warning("breaker.not_recorded", source=self._connection, error=str(error))
 
-    def _refill(self) -> float:
-        """Takes a second's tokens from the record; seconds to wait where there is none."""
-        taken = self._store.write(lambda conn: _take(conn, self._connection, self._per_s))
-        self._tokens, self._good_until = float(taken), time.monotonic() + 1
-        return 1 / self._per_s if taken < 1 else 0.0
+    def _held_s(self) -> float:
+        """Seconds to wait for a hold to end, where that is worth waiting for; Hold where it is not."""
+        if stopping.is_set():
+            raise Hold("the process is stopping", retry_after=0)
+        with self._store.read() as conn:
+            row = conn.execute(_HELD, {"of": self._connection}).first()
+        if row is None or (row.left <= 0 and not row.broken):
+            return 0.0
+        if row.left <= 0:
+            self._claim_probe()
+            return 0.0
+        if row.broken:
+            raise Hold(f"{self._connection} keeps failing: tried again in {row.left:.0f} s", retry_after=row.left)
+        if row.left > PATIENCE_S:
+            raise Hold(f"{self._connection} asked to wait {row.left:.0f} s", retry_after=row.left)
+        return float(row.left)
+
+    def _claim_probe(self) -> None:
+        """One request may try whether the vendor works again; Hold for everybody else."""
+        if self._probe.mine:
+            return
+        if not self._store.write(lambda conn: _take_probe(conn, self._connection)):
+            raise Hold(f"{self._connection} kept failing: one request tries it now", retry_after=PROBE_WAIT_S)
+        self._probe.mine = True
+
+    def _token_s(self) -> float:
+        """Takes a token: 0; else the seconds after which there may be one."""
+        with self._lock:
+            if time.monotonic() >= self._good_until:
+                self._tokens = 0.0
+            if self._tokens < 1:
+                self._tokens = float(self._store.write(lambda conn: _take(conn, self._connection, self._per_s)))
+                self._good_until = time.monotonic() + 1
+            if self._tokens < 1:
+                return 1 / self._per_s
+            self._tokens -= 1
+            return 0.0
 
     def _sleep(self, seconds: float) -> None:
         if stopping.wait(seconds):
             raise Hold("the process is stopping", retry_after=0)
+
+
+class Outcomes:
+    """How a process's requests of the last minute ended."""
+
+    def __init__(self) -> None:
+        self._ended: deque[tuple[float, bool]] = deque()
+        self._failed = 0
+
+    def add(self, now: float, *, well: bool) -> bool:
+        """Whether the connection is to be given up for now; then the counting starts anew. `now`: monotonic."""
+        self._ended.append((now, well))
+        self._failed += not well
+        while self._ended[0][0] < now - WINDOW_S:
+            self._failed -= not self._ended.popleft()[1]
+        total = len(self._ended)
+        if well or total < FEWEST or self._failed < total * SHARE:
+            return False
+        self._ended.clear()
+        self._failed = 0
+        return True
+
+
+def failing(conn: Connection) -> dict[str, bool]:
+    """Connections whose breaker is not closed: whether a request may try them now."""
+    now = (rate.c.hold_until <= db_now()) & (rate.c.probe_until <= db_now())
+    rows = conn.execute(select(rate.c.connection, now.label("now")).where(rate.c.broken > 0))
+    return {row.connection: bool(row.now) for row in rows}
+
+
+def _open(conn: Connection, connection: str, first_s: float) -> float:
+    """Opens the breaker, twice as long each time in a row; for how many seconds. Already open: left as it is."""
+    mine = rate.c.connection == connection
+    conn.execute(insert(conn, rate).values(connection=connection, tokens=0, at=db_now()).on_conflict_do_nothing())
+    row = conn.execute(select(rate.c.broken, (rate.c.hold_until - db_now()).label("left")).where(mine)).one()
+    if row.broken and row.left > 0:
+        return float(row.left)
+    for_s: float = first_s * min(2 ** min(row.broken, 10), LONGEST)
+    values = {"broken": row.broken + 1, "hold_until": db_now() + for_s, "probe_until": 0}
+    conn.execute(update(rate).where(mine).values(**values))
+    return for_s
+
+
+def _close(conn: Connection, connection: str) -> None:
+    conn.execute(update(rate).where(rate.c.connection == connection).values(broken=0, probe_until=0))
+
+
+def _take_probe(conn: Connection, connection: str) -> bool:
+    """Whether the caller is the one to try; nobody else is for PROBE_S, or until it has told."""
+    free = (rate.c.broken > 0) & (rate.c.hold_until <= db_now()) & (rate.c.probe_until <= db_now())
+    stmt = update(rate).where(rate.c.connection == connection, free).values(probe_until=db_now() + PROBE_S)
+    return conn.execute(stmt).rowcount == 1
 
 
 def _take(conn: Connection, connection: str, per_s: float) -> int:
@@ -116,18 +225,14 @@ def _hold(conn: Connection, connection: str, seconds: float) -> None:
 
 
 class RecordTokens:
-    """ports.TokenCache on the `token` table, encrypted with the hub's secret."""
+    """ports.TokenCache on the `token` table, sealed with the hub's secret (`secrets`: the current one first)."""
 
-    def __init__(self, store: Store, connection: str, secret: bytes) -> None:
+    def __init__(self, store: Store, connection: str, secrets: Sequence[bytes]) -> None:
         self._store, self._connection = store, connection
-        digest = hashlib.sha256(b"token-cache:" + secret).digest()
-        self._fernet = Fernet(base64.urlsafe_b64encode(digest))
-        self._token, self._good_until = "", 0.0
+        self._seal = Seal("token-cache", secrets)
 
     def get(self) -> str | None:
-        """A token with a minute or more to live."""
-        if time.monotonic() < self._good_until:
-            return self._token
+        """A token with a minute or more to live. Read anew each time: another process may have dropped it."""
         with self._store.read() as conn:
             row = conn.execute(
                 select(token.c.secret, (token.c.expires - db_now()).label("left")).where(
@@ -136,29 +241,19 @@ class RecordTokens:
             ).first()
         if row is None or row.left <= 0:
             return None
-        return self._open(row.secret, float(row.left))
+        return self._seal.open(row.secret)
 
     def put(self, token_: str, lifetime_s: float) -> None:
         """Keeps a token for `lifetime_s` less a margin."""
         good_s = max(0.0, lifetime_s - min(SPARE_S, lifetime_s / 4))
-        values = {"secret": self._fernet.encrypt(token_.encode()).decode(), "expires": db_now() + good_s}
+        values = {"secret": self._seal.shut(token_), "expires": db_now() + good_s}
 
         def unit(conn: Connection) -> None:
             stmt = insert(conn, token).values(connection=self._connection, **values)
             conn.execute(stmt.on_conflict_do_update(index_elements=["connection"], set_=values))
 
         self._store.write(unit)
-        self._token, self._good_until = token_, time.monotonic() + good_s
 
     def drop(self) -> None:
         """Forgets it."""
-        self._good_until = 0.0
         self._store.write(lambda conn: conn.execute(delete(token).where(token.c.connection == self._connection)))
-
-    def _open(self, secret: str, left_s: float) -> str | None:
-        try:
-            self._token = self._fernet.decrypt(secret.encode()).decode()
-        except InvalidToken:  # the hub's secret was changed
-            return None
-        self._good_until = time.monotonic() + left_s
-        return self._token

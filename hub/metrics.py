@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 from sqlalchemy import func, select
 
-from hub.store import Store
-from hub.store.schema import db_now, intent, lease, review, subject
+from hub.store import Store, subjects
+from hub.store.schema import db_now, intent, lease, rate, review, subject
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
+SUSPECTS = 100  # more are not counted
+_RATES = select(rate.c.connection, rate.c.broken, rate.c.hold_until - db_now())
 REGISTRY = CollectorRegistry()
 RECEIVED = Counter("hub_received", "Vendor events by outcome", ["connection", "outcome"], registry=REGISTRY)
 REJECTED = Counter("hub_rejected", "Requests refused, by reason", ["connection", "reason"], registry=REGISTRY)
@@ -39,11 +41,32 @@ class RecordCollector(Collector):
             unknown = conn.execute(select(func.count()).where(intent.c.open)).scalar_one()
             leases = conn.execute(select(func.count()).where(lease.c.holder.is_not(None))).scalar_one()
             tasks = conn.execute(select(func.count()).where(review.c.open)).scalar_one()
+            doubled = conn.execute(select(func.count()).where(review.c.kind == "duplicate_group")).scalar_one()
+            suspects = len(subjects.suspects(conn, SUSPECTS))
+            takeovers = subjects.takeovers(conn)
+            rates = [tuple(row) for row in conn.execute(_RATES)]
         yield states
         yield GaugeMetricFamily("hub_oldest_due_seconds", "Age of the oldest look that is due", value=age)
         yield GaugeMetricFamily("hub_unknown_creates", "Creates whose outcome is not known yet", value=unknown)
         yield GaugeMetricFamily("hub_leases", "Leases held now", value=leases)
         yield GaugeMetricFamily("hub_reviews_open", "Tasks that wait for a person", value=tasks)
+        yield GaugeMetricFamily("hub_duplicate_groups", "Licenses that were found doubled, ever", value=doubled)
+        yield GaugeMetricFamily("hub_suspects", "Due subjects whose worker died at work", value=suspects)
+        yield CounterMetricFamily(
+            "hub_lease_takeovers", "Subjects taken over from a dead worker, ever", value=takeovers
+        )
+        yield from _connections(rates)
+
+
+def _connections(rates: Sequence[tuple[Any, ...]]) -> Iterator[Metric]:
+    """How each vendor that was ever asked is doing."""
+    breaker = GaugeMetricFamily("hub_breaker_open", "1: the vendor keeps failing, left alone", labels=["connection"])
+    hold = GaugeMetricFamily("hub_hold_seconds", "So long nobody asks this vendor", labels=["connection"])
+    for connection, broken, left in rates:
+        breaker.add_metric([connection], int(broken > 0))
+        hold.add_metric([connection], max(0.0, left))
+    yield breaker
+    yield hold
 
 
 def render(store: Store) -> bytes:

@@ -239,10 +239,13 @@ class Deps:
     """What connect() gets from the hub beside its own settings.
 
     pseudonym: what stands for a person's id in facts, the same each time and not to be turned back; "": nothing does.
+    answered: to be told after each request whether the vendor answered it, however (a refusal or 429 too: True), or
+    failed (no answer, 408, 5xx: False). What keeps failing is left alone for a while.
     """
 
     limiter: Limiter
     tokens: TokenCache
     pseudonym: Callable[[str], str] = field(default=lambda _: "", repr=False)
+    answered: Callable[[bool], None] = lambda _well: None
     connect_timeout_s: float = 3
     read_timeout_s: float = 15

@@ -20,6 +20,7 @@ from typing import IO, TYPE_CHECKING, Any
 import structlog
 
 from hub import jobs, limits, polling
+from hub.drain import left_alone
 from hub.errors import HubError
 from hub.leases import LeaseBook
 from hub.store import subjects
@@ -70,7 +71,7 @@ def _is_due(hub: Hub) -> bool:
     """Whether there is work now. Leaves no connection open that a forked child could find."""
     try:
         with hub.store.read() as conn:
-            wait = subjects.next_due(conn)
+            wait = subjects.next_due(conn, left_alone(hub.shop, conn))
             return (wait is not None and wait <= 0) or bool(subjects.suspects(conn, 1))
     except HubError as error:
         log.warning("worker.record_away", error=str(error))
@@ -237,7 +238,7 @@ def _until_next_tick(hub: Hub) -> float:
     tick = hub.settings.timing.tick
     try:
         with hub.store.read() as conn:
-            wait = subjects.next_due(conn)
+            wait = subjects.next_due(conn, left_alone(hub.shop, conn))
             suspects = subjects.suspects(conn, 1)
     except HubError as error:
         log.warning("clock.record_away", error=str(error))

@@ -28,7 +28,7 @@ class _Section(BaseModel):
 class HubSection(_Section):
     """`[hub]`."""
 
-    secret: SecretStr
+    secret: SecretStr | tuple[SecretStr, ...]  # several: the first is used, the others still open what they sealed
     public_url: str = "http://127.0.0.1:8000"
     database_url: str = "sqlite:///var/hub.sqlite"
     redis_url: str = ""
@@ -41,11 +41,17 @@ class HubSection(_Section):
 
     @model_validator(mode="after")
     def _secret_is_long(self) -> HubSection:
-        if len(self.secret.get_secret_value()) < 32:  # noqa: PLR2004
+        if not self.secrets or any(len(one) < 32 for one in self.secrets):  # noqa: PLR2004
             raise ValueError("secret needs 32 or more characters (`hub init` makes one)")
         if self.console not in {"login", "open"}:
             raise ValueError('console must be "login" or "open"')
         return self
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The hub's own secrets, the current one first."""
+        several = self.secret if isinstance(self.secret, tuple) else (self.secret,)
+        return tuple(one.get_secret_value() for one in several)
 
 
 class Policy(_Section):
@@ -74,6 +80,7 @@ class Timing(_Section):
     give_up: Annotated[float, Field(gt=0)] = 14 * 86400
     permanent_retry: Annotated[float, Field(gt=0)] = 200
     drain: Annotated[float, Field(gt=0)] = 30
+    breaker: Annotated[float, Field(gt=0)] = 30
 
 
 Sku = Annotated[str, Field(min_length=1, max_length=50)]
@@ -135,8 +142,13 @@ class Settings(_Section):
 
     @property
     def secret(self) -> bytes:
-        """The hub's own secret."""
-        return self.hub.secret.get_secret_value().encode()
+        """The hub's own secret, the current one."""
+        return self.secrets[0]
+
+    @property
+    def secrets(self) -> tuple[bytes, ...]:
+        """The hub's own secrets, the current one first; the others only open what they once sealed."""
+        return tuple(one.encode() for one in self.hub.secrets)
 
 
 def load(path: str | Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:

@@ -16,6 +16,7 @@ from hub import catalog, settings
 from hub.bell import Bell
 from hub.errors import ConfigurationError, HubError
 from hub.limits import RecordLimiter, RecordTokens
+from hub.log import hide, secrets_in
 from hub.policy import Rules
 from hub.ports import Connector, Deps
 from hub.reconcile import CUSTOMERS_LISTED, Shop
@@ -64,6 +65,7 @@ class Hub:
 
 def build(config: Settings, *, redis_url: str = "", observe: bool = False) -> Hub:
     """A hub on `config`; ConfigurationError for anything an operator must mend. Asks no vendor anything."""
+    hide_secrets(config)
     store = Store(config.hub.database_url, settle_s=config.timing.settle)
     found = {name: _connect(config, store, name) for name in config.connections}
     _check_connections(config, found)
@@ -72,8 +74,8 @@ def build(config: Settings, *, redis_url: str = "", observe: bool = False) -> Hu
     rules = Rules(
         catalog=catalog.build(config.catalog, vendors, str(config.path)), policy=config.policy, version=version
     )
-    url = redis_url or config.hub.redis_url or "redis://127.0.0.1:6379/0"
-    return Hub(settings=config, store=store, bell=Bell(url), connectors=found, rules=rules, observe=observe)
+    bell = Bell(redis_url or config.hub.redis_url)
+    return Hub(settings=config, store=store, bell=bell, connectors=found, rules=rules, observe=observe)
 
 
 def start(hub: Hub) -> None:
@@ -83,6 +85,12 @@ def start(hub: Hub) -> None:
     hub.store.write(lambda conn: _store_catalog(conn, hub))
     hub.store.write(lambda conn: _wake_keyed(conn, hub))
     hub.store.write(lambda conn: records.drop_cursor(conn, CUSTOMERS_LISTED))  # the record may be a restored one
+
+
+def hide_secrets(config: Settings) -> None:
+    """No log of this process shows what the configuration keeps secret."""
+    urls = {"database_url": config.hub.database_url, "redis_url": config.hub.redis_url}
+    hide([*config.hub.secrets, *secrets_in(config.connections), *secrets_in(urls)])
 
 
 def check_vendors(config: Settings) -> None:
@@ -111,9 +119,11 @@ def _connect(config: Settings, store: Store, name: str) -> Connector:
     parsed = settings.parse(module.Settings, {"ref": None, **table}, config.path, f"connections.{name}")
     if parsed.ref is None and len(name) > 12:  # noqa: PLR2004
         raise ConfigurationError("a name of more than 12 characters must set ref", where=where, mend='ref = "eu"')
+    limiter = RecordLimiter(store, name, parsed.rate_per_s, config.timing.breaker)
     deps = Deps(
-        limiter=RecordLimiter(store, name, parsed.rate_per_s),
-        tokens=RecordTokens(store, name, config.secret),
+        limiter=limiter,
+        tokens=RecordTokens(store, name, config.secrets),
+        answered=limiter.answered,
         pseudonym=partial(pseudonym, config.secret),
     )
     try:

@@ -67,6 +67,7 @@ retry_base = 0.05
 retry_max = 1
 permanent_retry = 0.3
 drain = 5
+breaker = 1
 
 [connections.stripe]
 kind = "stripe"
@@ -82,13 +83,14 @@ token_url = "{zentitle}/realms/sandbox/protocol/openid-connect/token"
 tenant_id = "t_sandbox"
 client_id = "hub"
 client_secret = "sandbox-secret"
-rate_per_s = 5000
+rate_per_s = {rate}
 """
 
 
 def config_text(*, database: str, stripe: str, zentitle: str, **values: Any) -> str:
     """A hub.toml on these vendors, with short times."""
-    known = {"redis": "redis://127.0.0.1:1/0", "port": 0, "guard_min": -1, "lease": 3, "window": 1.2, "sweep": 3600}
+    known = {"redis": "redis://127.0.0.1:1/0", "port": 0, "guard_min": -1, "lease": 3, "window": 1.2}
+    known |= {"sweep": 3600, "rate": 5000}
     keyed = values.pop("keyed", True)
     key = 'api_key = "sk_test_sandbox"' if keyed else ""
     return CONFIG.format(

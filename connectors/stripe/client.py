@@ -21,7 +21,7 @@ import stripe
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
-from connectors.http import is_safe_url, retry_after_s
+from connectors.http import fails, is_safe_url, retry_after_s
 from connectors.stripe.purchase import Object, found, has_more, reduced_invoice, rows, seconds, to_purchase
 from connectors.stripe.settings import Settings
 from connectors.stripe.webhook import EVENTS, envelope_of
@@ -60,7 +60,8 @@ class Client:
             raise ConfigurationError(problem, where=f"connections.{source}.base_url")
         # At DEBUG the library logs whole bodies, with names and addresses (_api_requestor.py, 16.1.0).
         logging.getLogger("stripe").setLevel(logging.WARNING)
-        self._source, self._livemode, self._limiter = source, settings.livemode, deps.limiter
+        self._source, self._livemode = source, settings.livemode
+        self._limiter, self._answered = deps.limiter, deps.answered
         self._key = settings.api_key
         self._http = _Http(deps.connect_timeout_s, deps.read_timeout_s)
         self._stripe = stripe.StripeClient(
@@ -217,7 +218,9 @@ class Client:
         try:
             answer = self._stripe.raw_request(method, path, **params).data
         except stripe.StripeError as error:
+            self._answered(bool(error.http_status) and not fails(error.http_status or 0))
             raise self._translated(about, error) from error
+        self._answered(True)
         if not isinstance(answer, Mapping):
             message = f"{about}: no JSON object in the answer"
             raise RetryableError(message)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
+from hub import limits
 from hub.domain import Action, Applied, Json, Ref
 from hub.failpoint import failpoint
 from hub.leases import LeaseBook
@@ -94,10 +95,14 @@ class Look:
             self.write(lambda _: None)
 
     def call(self, ask: Callable[[], T]) -> T:
-        """An outside call, made only while the leases last."""
+        """An outside call, made only while the leases last: each request of it asks again when its turn has come."""
+        self._check()
+        with limits.asking(self._check):
+            return ask()
+
+    def _check(self) -> None:
         for lease in self.leases:
             self.book.check(lease)
-        return ask()
 
 
 class Window(Exception):

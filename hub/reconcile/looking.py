@@ -21,6 +21,7 @@ from hub.errors import Hold, LeaseLost, PermanentError, RetryableError, UnknownR
 from hub.failpoint import failpoint
 from hub.leases import LeaseBook
 from hub.lifecycle import Failed, Held, Later, Parked, Refused, Result, Settled, clock_time
+from hub.log import cleaned
 from hub.policy import Unmapped, licenses_for
 from hub.ports import Found, Gone, PurchaseSource, SeeOther, Unsupported, Waiting
 from hub.reconcile.changes import make_so
@@ -97,7 +98,7 @@ def _guarded(look: Look, brief: Brief | None) -> Result | None:  # noqa: PLR0911
         return Refused(reason=f"{error}" + (f" ({error.hint})" if error.hint else ""))
     except Exception as error:  # a bug: told with its traceback, tried again
         log.exception("look.failed", subject=str(look.ref))
-        return Failed(reason=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
+        return Failed(reason=cleaned(f"{type(error).__name__}: {error}"), trace=cleaned(traceback.format_exc()))
 
 
 def _wait_for(look: Look, window: Window) -> Later:

@@ -357,6 +357,8 @@ rate = Table(
     Column("tokens", Float(53), nullable=False),
     Column("at", Time, nullable=False),
     Column("hold_until", Time, nullable=False, server_default="0"),
+    Column("broken", Integer, nullable=False, server_default="0"),  # so often in a row the breaker was opened
+    Column("probe_until", Time, nullable=False, server_default="0"),  # one request tries it until then
 )
 
 token = Table(

@@ -7,19 +7,35 @@ whose lease ended without being released is a suspect: whoever worked on it died
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, case, func, literal, or_, select, text, update
+from sqlalchemy import (
+    Connection,
+    Integer,
+    Row,
+    Text,
+    and_,
+    bindparam,
+    case,
+    cast,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from hub.domain import Ref
 from hub.errors import LeaseLost
-from hub.store.schema import db_now, lease, subject
+from hub.store.schema import cursor, db_now, lease, subject
 
 LIVE, SWEEP, REPLAY = 0, 1, 2
+TAKEOVERS = "takeovers"
 
 
 TIMES = ("next_look", "failing_since", "second_look", "verify_at", "waiting_since", "looked_at")
@@ -232,9 +248,20 @@ def check(conn: Connection, one: Lease, other: Lease | None = None) -> None:
         raise LeaseLost(f"{lost.key} was taken over (fence {lost.fence} has passed)")
 
 
-def lease_due(conn: Connection, holder: str, ttl_s: float, limit: int) -> list[Leased]:
-    """Up to `limit` due subjects, live work first, each under a lease of its own. Suspects are left out."""
-    rows = conn.execute(_DUE, {"most": limit}).all()
+def lease_due(
+    conn: Connection,
+    holder: str,
+    ttl_s: float,
+    limit: int,
+    *,
+    without: Collection[str] = (),
+    room: Mapping[str, int] | None = None,
+) -> list[Leased]:
+    """Up to `limit` due subjects, live work first, each under a lease of its own. Suspects are left out.
+
+    without: connections whose subjects wait. room: of each connection named at most so many.
+    """
+    rows = _fair(conn, limit, set(without), room) if room else _due(conn, limit, without)
     if not rows:
         return []
     conn.execute(
@@ -267,14 +294,27 @@ def lease_solo(conn: Connection, ref: Ref, holder: str, ttl_s: float) -> Leased 
         conn.execute(
             update(subject).where(subject.c.ref == str(ref)).values(crashes=subject.c.crashes + 1, changed_at=db_now())
         )
+        _count_takeover(conn)
     return leased
 
 
-def next_due(conn: Connection) -> float | None:
-    """Seconds until something is due (0 and less: now); None where nothing is."""
+def takeovers(conn: Connection) -> int:
+    """How many subjects have been taken over from a worker that died, ever."""
+    return int(conn.execute(select(cursor.c.value).where(cursor.c.name == TAKEOVERS)).scalar() or 0)
+
+
+def _count_takeover(conn: Connection) -> None:
+    more = cast(cast(cursor.c.value, Integer) + 1, Text)
+    stmt = insert(conn, cursor).values(name=TAKEOVERS, value="1", at=db_now())
+    conn.execute(stmt.on_conflict_do_update(index_elements=["name"], set_={"value": more, "at": db_now()}))
+
+
+def next_due(conn: Connection, without: Collection[str] = ()) -> float | None:
+    """Seconds until `lease_due` has something (0 and less: now); None where nothing is due. Suspects are left out."""
     busy = select(lease.c.key).where(lease.c.key == literal("subject:") + subject.c.ref, lease.c.holder.is_not(None))
-    alive = busy.where(lease.c.expires >= db_now()).exists()
-    stmt = select(func.min(subject.c.next_look) - db_now()).where(subject.c.state == "due", ~alive)
+    stmt = select(func.min(subject.c.next_look) - db_now()).where(subject.c.state == "due", ~busy.exists())
+    if without:
+        stmt = stmt.where(subject.c.connection.not_in(without))
     found = conn.execute(stmt).scalar()
     return None if found is None else float(found)
 
@@ -318,19 +358,45 @@ def _as_row(held: Lease) -> dict[str, Any]:
     return {"key": held.key, "holder": held.holder, "fence": held.fence}
 
 
-def _due(free: Any) -> Any:  # noqa: ANN401  (SQL expressions)
+def _fair(conn: Connection, limit: int, without: set[str], room: Mapping[str, int]) -> list[Row[Any]]:
+    """Due subjects, of each connection no more than there is room for; what that leaves goes to the others."""
+    left, kept = dict(room), dict[str, Row[Any]]()
+    while True:
+        without |= {name for name, count in left.items() if count <= 0}
+        passed_over = False
+        for row in _due(conn, limit, without):
+            if row.ref in kept or len(kept) == limit:
+                continue
+            count = left.get(row.connection, limit)
+            left[row.connection] = count - 1
+            if count > 0:
+                kept[row.ref] = row
+            passed_over = passed_over or count <= 0
+        if not passed_over:
+            return list(kept.values())
+
+
+def _due(conn: Connection, limit: int, without: Collection[str] = ()) -> Sequence[Row[Any]]:
+    return conn.execute(_DUE, {"most": limit, "without": list(without)}).all()
+
+
+def _of_those_due(condition: Any) -> Any:  # noqa: ANN401  (SQL expressions)
     on = lease.c.key == literal("subject:") + subject.c.ref
     return (
         select(subject, db_now().label("now"))
         .select_from(subject.outerjoin(lease, on))
-        .where(subject.c.state == "due", subject.c.next_look <= db_now(), free)
+        .where(subject.c.state == "due", subject.c.next_look <= db_now(), condition)
         .order_by(subject.c.priority, subject.c.next_look)
         .limit(bindparam("most"))
     )
 
 
-_DUE = _due(or_(lease.c.key.is_(None), lease.c.holder.is_(None))).with_for_update(of=subject, skip_locked=True)
-_SUSPECTS = _due(and_(lease.c.holder.is_not(None), lease.c.expires < db_now()))
+_DUE = (
+    _of_those_due(or_(lease.c.key.is_(None), lease.c.holder.is_(None)))
+    .where(subject.c.connection.not_in(bindparam("without", expanding=True)))
+    .with_for_update(of=subject, skip_locked=True)
+)
+_SUSPECTS = _of_those_due(and_(lease.c.holder.is_not(None), lease.c.expires < db_now()))
 _TAKEN = select(lease.c.key, lease.c.fence).where(
     lease.c.holder == bindparam("holder"), lease.c.key.in_(bindparam("keys", expanding=True))
 )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from flask import Flask, Request, Response, jsonify, request
+from flask import Flask, Request, Response, current_app, jsonify, request
 from sqlalchemy import Connection
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -51,11 +51,19 @@ def create_app(hub: Hub) -> Flask:
     _probes(app, hub)
     auth.install(app, hub)
     app.register_blueprint(console.blueprint(hub))
-    app.register_error_handler(Unavailable, lambda error: problem(503, str(error), {"Retry-After": "5"}))
+    app.register_error_handler(Unavailable, _unavailable)
     if hub.settings.hub.trusted_proxies:
         hops = hub.settings.hub.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
     return app
+
+
+def _unavailable(error: Unavailable) -> Response:
+    """The record is away: told to machines as they expect it, to people as a page that reads nothing."""
+    wait = {"Retry-After": f"{error.retry_after:.0f}"}
+    if request.path.startswith(auth.MACHINES):
+        return problem(503, str(error), wait)
+    return Response(current_app.jinja_env.get_template("away.html").render(), 503, wait)
 
 
 def from_environment() -> Gateway:
@@ -64,6 +72,7 @@ def from_environment() -> Gateway:
     runtime.die_with_parent()
     hub = wiring.build(settings.load())
     wiring.start(hub)
+    hub.bell.tell_if_none()
     gateway = Gateway(create_app(hub), partial(receiver.limit_of, hub), hub.settings.hub.threads)
     _collect_rarely()
     return gateway

@@ -336,3 +336,9 @@ def test_a_pipe_that_is_closed_early_ends_quietly(config: Path) -> None:
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_kind_of_work_that_nobody_does_is_refused(config: Path) -> None:
+    done = hub(config, "worker", "deliverys")
+    assert done.returncode == USAGE
+    assert "'deliverys' is no kind of work; known: looks" in " ".join(done.stderr.split())

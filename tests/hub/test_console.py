@@ -477,3 +477,16 @@ def test_pages_hold_a_skip_link_and_one_filled_button_at_most(small: tuple[Brows
         page = small[0].get(path).text
         assert 'class="skip" href="#main"' in page, path
         assert page.count("btn-main") <= 1, path
+
+
+def test_a_record_that_is_away_is_a_page_for_people_and_a_problem_for_machines() -> None:
+    hub = a_hub("postgresql://hub@127.0.0.1:1/hub", console="open")
+    with served(hub) as base:
+        browser = Browser(base)
+        page, probe = browser.get("/subjects"), browser.get("/readyz")
+        assert (page.status_code, probe.status_code) == (503, 503)
+        assert page.headers["Content-Type"].startswith("text/html")
+        assert "The record does not answer" in text_of(page)
+        assert page.headers["Retry-After"] == "5"
+        assert probe.headers["Content-Type"] == "application/problem+json"
+    hub.store.close()

@@ -11,12 +11,12 @@ import pytest
 from sqlalchemy import select, update
 
 from hub import limits
-from hub.errors import Hold
+from hub.errors import Hold, LeaseLost
 from hub.limits import RecordLimiter, RecordTokens
 from hub.store import Store
 from hub.store.schema import db_now, rate, token
 
-SECRET = b"a secret of the tests, long enough for all"
+SECRET = [b"a secret of the tests, long enough for all"]
 
 
 @pytest.fixture(autouse=True)
@@ -118,6 +118,85 @@ def test_I10_a_process_that_stops_waits_for_no_token(store: Store) -> None:
     assert time.monotonic() - began < 0.5
 
 
+# breaker
+
+
+def until_open(limiter: RecordLimiter) -> int:
+    """How many failures in a row it takes."""
+    for number in range(1, 100):
+        limiter.answered(False)
+        try:
+            limiter.acquire()
+        except Hold:
+            return number
+    raise AssertionError("it never opened")
+
+
+def let_it_end(store: Store) -> None:
+    """The time that the breaker is open is over."""
+    store.write(lambda conn: conn.execute(update(rate).values(hold_until=db_now() - 1)))
+
+
+def test_F09_ten_failures_open_the_breaker_for_every_process(store: Store) -> None:
+    one, other = RecordLimiter(store, "stripe", 1000), RecordLimiter(store, "stripe", 1000)
+    assert until_open(one) == 10
+    for limiter in (one, other):
+        with pytest.raises(Hold, match="keeps failing") as caught:
+            limiter.acquire()
+        assert caught.value.retry_after == pytest.approx(30, abs=2)
+    RecordLimiter(store, "zentitle", 1000).acquire()
+
+
+def test_F09_fewer_than_half_failing_open_nothing(store: Store) -> None:
+    limiter = RecordLimiter(store, "stripe", 1000)
+    for number in range(100):
+        limiter.answered(number % 5 != 0)
+    limiter.acquire()
+
+
+def test_F09_one_request_tries_it_and_a_good_answer_closes_the_breaker(store: Store) -> None:
+    one, other = RecordLimiter(store, "stripe", 1000), RecordLimiter(store, "stripe", 1000)
+    until_open(one)
+    let_it_end(store)
+    other.acquire()
+    with pytest.raises(Hold, match="one request tries"):
+        one.acquire()
+    other.answered(True)
+    one.acquire()
+    assert until_open(one) == 10, "the counting has started anew"
+
+
+def test_F09_a_try_that_fails_opens_it_for_twice_as_long_up_to_ten_times(store: Store) -> None:
+    limiter = RecordLimiter(store, "stripe", 1000, breaker_s=10)
+    until_open(limiter)
+    waits = [hold_left(store)]
+    for _ in range(5):
+        let_it_end(store)
+        limiter.acquire()
+        limiter.answered(False)
+        waits.append(hold_left(store))
+    assert waits == pytest.approx([10, 20, 40, 80, 100, 100], abs=2)
+
+
+def test_F09_who_died_trying_is_followed_by_another(store: Store) -> None:
+    limiter = RecordLimiter(store, "stripe", 1000)
+    until_open(limiter)
+    let_it_end(store)
+    RecordLimiter(store, "stripe", 1000).acquire()
+    store.write(lambda conn: conn.execute(update(rate).values(probe_until=db_now() - 1)))
+    limiter.acquire()
+
+
+def test_I6_a_request_whose_turn_comes_when_the_lease_is_over_is_not_sent(store: Store) -> None:
+    def lost() -> None:
+        raise LeaseLost("over")
+
+    limiter = RecordLimiter(store, "stripe", 100)
+    with limits.asking(lost), pytest.raises(LeaseLost):
+        limiter.acquire()
+    limiter.acquire()
+
+
 # tokens
 
 
@@ -134,7 +213,7 @@ def test_S26_a_token_does_not_stand_readable_in_the_record(store: Store) -> None
 
 def test_a_token_that_another_secret_encrypted_is_none(store: Store) -> None:
     RecordTokens(store, "zentitle", SECRET).put("canary-token", 300)
-    assert RecordTokens(store, "zentitle", b"another").get() is None
+    assert RecordTokens(store, "zentitle", [b"another"]).get() is None
 
 
 def test_I12_a_token_is_of_its_connection_alone(store: Store) -> None:
@@ -167,6 +246,22 @@ def test_a_dropped_token_is_gone_for_all(store: Store) -> None:
     tokens.drop()
     assert tokens.get() is None
     assert RecordTokens(store, "zentitle", SECRET).get() is None
+
+
+def test_a_token_that_another_process_dropped_is_gone_here_too(store: Store) -> None:
+    mine, theirs = RecordTokens(store, "zentitle", SECRET), RecordTokens(store, "zentitle", SECRET)
+    mine.put("canary-token", 300)
+    theirs.drop()
+    assert mine.get() is None
+
+
+def test_S26_a_token_outlives_the_rotation_of_the_hub_s_secret(store: Store) -> None:
+    RecordTokens(store, "zentitle", SECRET).put("canary-token", 300)
+    rotated = RecordTokens(store, "zentitle", [b"the new secret", *SECRET])
+    assert rotated.get() == "canary-token"
+    rotated.put("next-token", 300)
+    assert RecordTokens(store, "zentitle", SECRET).get() is None, "what the new secret sealed, the old one can't open"
+    assert RecordTokens(store, "zentitle", [b"the new secret"]).get() == "next-token"
 
 
 def test_a_new_token_takes_the_old_one_s_place(store: Store) -> None:

@@ -213,6 +213,8 @@ def upgrade() -> None:  # noqa: PLR0915  (a list of tables)
         sa.Column("tokens", sa.Float(precision=53), nullable=False),
         sa.Column("at", sa.Float(precision=53), nullable=False),
         sa.Column("hold_until", sa.Float(precision=53), server_default="0", nullable=False),
+        sa.Column("broken", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("probe_until", sa.Float(precision=53), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("connection", name=op.f("pk_rate")),
     )
     op.create_table(
