@@ -6,7 +6,7 @@ export XDG_RUNTIME_DIR ?= /tmp
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 JOBS   ?= 2
 
-.PHONY: help run test check setup setup-run fix lint types bench chaos-full lock clean
+.PHONY: help run test test-browser check setup setup-run fix lint types bench chaos-full lock clean
 
 help:  ## This list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -16,6 +16,11 @@ run: setup-run  ## Set up, run the hub among emulated vendors, play a short stor
 
 test: setup  ## Set up and run every test that needs Python and wheels alone.
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q
+
+test-browser: setup $(VENV)/browser.stamp  ## The console in a real browser: keyboard, 390 px, dark mode, axe.
+	@command -v $(CHROMIUM) >/dev/null || { echo "make test-browser needs Chromium: apt-get install chromium, or name one with CHROMIUM=..."; exit 1; }
+	@CHROMIUM=$(CHROMIUM) $(BIN)/python -m pytest -q -p no:randomly tests/browser
+CHROMIUM ?= /usr/bin/chromium
 
 check: setup lint types test  ## Everything that must hold: format, lint, types, tests.
 
@@ -38,10 +43,11 @@ bench: setup  ## Measure speed and memory beside baselines of the same run (docs
 chaos-full: setup  ## The storm at full size, on SQLite: 10,000 events, 200 kills (prints its seed).
 	@$(BIN)/python -m tests.chaos.storm --events 10000 --kills 200
 
-lock: setup  ## Write the two lock files anew.
+lock: setup  ## Write the lock files anew.
 	@$(BIN)/python -m pip install -q uv
 	@$(BIN)/uv pip compile pyproject.toml --group build $(LOCK) -o requirements/run.txt
 	@$(BIN)/uv pip compile pyproject.toml --group build --group dev $(LOCK) -c requirements/run.txt -o requirements/dev.txt
+	@$(BIN)/uv pip compile requirements/browser.in $(LOCK) -c requirements/dev.txt -o requirements/browser.txt
 LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q
 
 clean:  ## Remove the environment and everything that ran.
@@ -60,4 +66,9 @@ $(VENV)/run.stamp: requirements/run.txt pyproject.toml | $(VENV)/bin/python
 $(VENV)/dev.stamp: requirements/dev.txt $(VENV)/run.stamp
 	@echo "Installing what tests need (once) ..."
 	@$(BIN)/python -m pip install -q --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/browser.stamp: requirements/browser.txt $(VENV)/dev.stamp
+	@echo "Installing what drives a browser (once) ..."
+	@$(BIN)/python -m pip install -q --require-hashes -r requirements/browser.txt
 	@touch $@

@@ -54,7 +54,7 @@ def waiting_for_a_row(conn: Connection, hub: Hub, limit: int = 200) -> list[Unna
         .order_by(count.desc(), s.waiting_on)
         .limit(limit)
     )
-    return [Unnamed(vendor=_vendor(hub, row[0]), key=row[1], subjects=row[2]) for row in conn.execute(stmt)]
+    return [Unnamed(vendor=vendor_of(hub, row[0]), key=row[1], subjects=row[2]) for row in conn.execute(stmt)]
 
 
 def sold(conn: Connection, hub: Hub) -> Sold:
@@ -121,7 +121,7 @@ def _some(words: Sequence[str]) -> str:
 
 def _count(hub: Hub, purchase: Purchase, found: Sold) -> None:
     found.purchases += 1
-    vendor = _vendor(hub, purchase.ref.source)
+    vendor = vendor_of(hub, purchase.ref.source)
     for line in purchase.lines:
         try:
             row = hub.rules.catalog.row(vendor, line, purchase, datetime.now(UTC))
@@ -147,6 +147,7 @@ def _recalled(hub: Hub, connection: str, seen: object) -> Iterator[Purchase]:
         return  # seen by an older version of the hub
 
 
-def _vendor(hub: Hub, connection: str) -> str:
+def vendor_of(hub: Hub, connection: str) -> str:
+    """The key in catalog rows that speaks of a connection's vendor."""
     connector = hub.connectors.get(connection)
     return connector.catalog_key if connector else connection

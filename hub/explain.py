@@ -86,8 +86,8 @@ class Change:
     cause: str
     action: str
     outcome: str
-    wanted: Json
-    found: Json
+    wanted: Mapping[str, Any]
+    found: Mapping[str, Any]
     call: Call | None
     catalog_version: str
     observation: str | None
@@ -258,11 +258,15 @@ class _Reader:
         self._versions: dict[str, CatalogVersion] = {}
         grants = select(t.grant).where(t.grant.c.subject == row.subject).order_by(t.grant.c.line)
         self._grants = {
-            one.line: PurchaseLine(id=one.line, offering=one.offering, paid_until=one.paid_until)
+            one.line: PurchaseLine(id=one.line, offering=one.offering, paid_until=self._paid(one))
             for one in conn.execute(grants)
         }
         carried = set(row.body.get("lines") or ())
         self.lines = {id_: line for id_, line in self._grants.items() if id_ in carried}
+
+    def _paid(self, grant: Row[Any]) -> str | None:
+        """Until when a line is paid is known of now alone."""
+        return None if isinstance(self._row, Then) else grant.paid_until
 
     def field(self, name: str) -> FieldWhy:
         """Why one field is so."""

@@ -215,10 +215,15 @@ def chip_counts(conn: Connection) -> dict[str, int]:
     return {chip: _count(conn, select(t.subject.c.ref).where(_chip(chip))) for chip in CHIPS}
 
 
-def subjects(conn: Connection, chip: str, refs: Sequence[str] | None, before: str = "") -> Page:
-    """Subjects, those that changed last first; due ones in the order in which they are looked at."""
+def subjects(conn: Connection, chip: str, refs: Sequence[str] | None, before: str = "", key: str = "") -> Page:
+    """Subjects, those that changed last first; due ones in the order in which they are looked at.
+
+    `key`: only those that wait for this key of the catalog.
+    """
     s = t.subject.c
     stmt = select(t.subject, db_now().label("now")).where(_chip(chip))
+    if key:
+        stmt = stmt.where(s.waiting_on == key)
     if refs is not None:
         stmt = stmt.where(s.ref.in_(refs))
     if chip in {"due", "waiting"}:
@@ -343,6 +348,35 @@ def reviews(conn: Connection, ref: str | None = None, limit: int = 20) -> Sequen
     if ref is not None:
         stmt = stmt.where(v.subject == ref)
     return conn.execute(stmt.order_by(v.id.desc()).limit(limit)).all()
+
+
+def review_page(conn: Connection, before: str = "") -> Page:
+    """Open tasks for people, newest first."""
+    v = t.review.c
+    joined = t.review.outerjoin(t.subject, t.subject.c.ref == v.subject)
+    stmt = select(t.review, t.subject.c.customer_name).select_from(joined).where(v.open)
+    return _keyed(conn, stmt, (v.id,), before, (int,), newest_first=True)
+
+
+def waiting_for_key(conn: Connection, key: str) -> int:
+    """How many subjects wait for this key of the catalog, to COUNT_TO."""
+    s = t.subject.c
+    where = (s.waiting_on == key, s.state == "parked", s.cause == "unmapped")
+    return _count(conn, select(s.ref).where(*where))
+
+
+def seen_lately(conn: Connection, ref: str, limit: int = LOOKS) -> Sequence[Row[Any]]:
+    """When looks first saw something new of a subject, newest first: hash and time."""
+    o = t.observation.c
+    stmt: Select[Any] = select(o.hash, o.seen_at).where(o.subject == ref)
+    return conn.execute(stmt.order_by(o.id.desc()).limit(limit)).all()
+
+
+def catalog_in_force(conn: Connection) -> Row[Any] | None:
+    """The newest catalog version that a hub started with."""
+    c = t.catalog_version.c
+    current = select(t.cursor.c.value).where(t.cursor.c.name == "catalog").scalar_subquery()
+    return conn.execute(select(t.catalog_version).where(c.version == current)).first()
 
 
 def catalog_rows(conn: Connection) -> int:

@@ -7,15 +7,17 @@ Login, sessions and CSRF are `auth`'s, what the pages read is `store.pages`', wh
 from __future__ import annotations
 
 import json
+from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 from flask import Blueprint, Response, redirect, render_template, request
 from sqlalchemy import Connection, Row
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response as AnyResponse
 
-from hub import approvals, explain
+from hub import approvals, coverage, explain
+from hub.asof import SUCCEEDED
 from hub.store import pages
 from hub.web import auth, show, timeline
 from hub.web.problem import problem
@@ -23,12 +25,17 @@ from hub.web.problem import problem
 if TYPE_CHECKING:
     from hub.wiring import Hub
 
+NEEDING = ("parked", "held", "dead")
 SAID = {
     "asked": "The subject is due now; its look follows within seconds.",
     "approved": "Approved. The acts are derived anew and done at the next look, within seconds.",
     "nothing": "Nothing waited for approval any more.",
     "done": "The task is closed.",
     "gone": "That task was closed already.",
+    "held": "Held. No look does anything about it until somebody releases it.",
+    "held already": "Somebody holds it already.",
+    "released": "Released. Its look follows within seconds.",
+    "free": "Nobody holds it any more.",
 }
 FILTERS = (
     *(show.moment, show.day, show.span, show.count, show.seats, show.field_name, show.pretty, show.payload),
@@ -54,6 +61,7 @@ def blueprint(hub: Hub) -> Blueprint:
     _receipts(console, hub, known)
     _subjects(console, hub, known)
     _entitlements(console, hub, known)
+    _people(console, hub)
     _actions(console, hub)
     return console
 
@@ -161,13 +169,15 @@ def _headers(text: str) -> list[tuple[str, str]]:
 def _subjects(console: Blueprint, hub: Hub, known: dict[str, str]) -> None:
     @console.get("/subjects")
     def subjects() -> str:
-        words, chip, before = _args("q", "show", "before")
+        words, chip, before, key = _args("q", "show", "before", "key")
         chip = chip if chip in pages.CHIPS else "all"
         with hub.store.read() as conn:
             refs = pages.subjects_called(conn, words, known.values()) if words else None
-            page = pages.subjects(conn, chip, refs, before)
-            facts = {"chips": pages.chip_counts(conn), "reviews": pages.reviews(conn)}
-        return render_template("subjects.html", page="subjects", list=page, q=words, chip=chip, before=before, **facts)
+            page = pages.subjects(conn, chip, refs, before, key)
+            facts = {"chips": pages.chip_counts(conn), "reviews": pages.reviews(conn, limit=5)}
+        place = chip if chip in NEEDING else "subjects"
+        asked = {"q": words, "chip": chip, "before": before, "key": key}
+        return render_template("subjects.html", page=place, list=page, **asked, **facts)
 
     @console.get("/subjects/<path:ref>")
     def subject(ref: str) -> str:
@@ -176,25 +186,36 @@ def _subjects(console: Blueprint, hub: Hub, known: dict[str, str]) -> None:
             row = pages.subject(conn, ref)
             if row is None:
                 raise NotFound(f"No subject is called {ref}. The Subjects page searches by id and by customer.")
-            return render_template("subject.html", page="subjects", row=row, **_subject_facts(conn, row, before))
+            facts = _subject_facts(conn, hub, row, before)
+        return render_template("subject.html", page="subjects", row=row, **facts)
 
 
-def _subject_facts(conn: Connection, row: Row[Any], before: str) -> dict[str, object]:
+def _subject_facts(conn: Connection, hub: Hub, row: Row[Any], before: str) -> dict[str, object]:
     changes = pages.changes(conn, row.ref, before)
     receipts = pages.receipts_of(conn, row.ref)
     observations = pages.observations(conn, row.ref, [one.observation for one in changes.rows])
-    looks = timeline.looks(changes.rows, receipts, observations)
+    quiet = [] if before else pages.seen_lately(conn, row.ref)
+    looks = timeline.looks(changes.rows, receipts, observations, quiet)
     shown = [look.receipts[0].id for look in looks if look.receipts]
     return {
         "looks": looks,
         "older": changes.older,
         "before": before,
-        "fresh": [] if before else timeline.since(changes.rows, receipts),
+        "fresh": [] if before else timeline.since(looks, receipts),
         "bodies": pages.bodies(conn, shown),
         "entitlements": pages.entitlements_of(conn, row.ref),
         "reviews": pages.reviews(conn, row.ref),
         "acts": _waiting_acts(pages.approval(conn, row.ref)),
+        "unnamed": _unnamed(conn, hub, row),
     }
+
+
+def _unnamed(conn: Connection, hub: Hub, row: Row[Any]) -> coverage.Unnamed | None:
+    """The key that the subject waits for a catalog row of; None where it waits for none."""
+    if row.state != "parked" or row.cause != "unmapped" or not row.waiting_on:
+        return None
+    count = pages.waiting_for_key(conn, row.waiting_on)
+    return coverage.Unnamed(vendor=coverage.vendor_of(hub, row.connection), key=row.waiting_on, subjects=count)
 
 
 def _waiting_acts(approval: Row[Any] | None) -> list[str]:
@@ -225,10 +246,61 @@ def _entitlements(console: Blueprint, hub: Hub, known: dict[str, str]) -> None:
 
     @console.get("/entitlements/<path:id_>")
     def entitlement(id_: str) -> str:
-        found = explain.why(hub.store, id_)
-        if found is None:
+        now = explain.why(hub.store, id_)
+        if now is None:
             raise NotFound(f"No entitlement is called {id_}. The Entitlements page searches by id, code and customer.")
-        return render_template("entitlement.html", page="entitlements", why=found)
+        day, wrong = _day_asked()
+        then = explain.why(hub.store, id_, _end_of(day)) if day else now
+        facts = {"day": day, "wrong": wrong, "days": _days_of_change(now), "today": datetime.now(UTC).date()}
+        return render_template("entitlement.html", page="entitlements", why=then or now, absent=then is None, **facts)
+
+
+def _day_asked() -> tuple[date | None, str]:
+    """(the day in ?at=, what is wrong with it)."""
+    (text,) = _args("at")
+    if not text:
+        return None, ""
+    try:
+        day = date.fromisoformat(text)
+        _end_of(day)
+    except (ValueError, OverflowError):
+        return None, f"“{text}” is no day: write it as 2026-06-29. This is how it stands now."
+    return day, ""
+
+
+def _end_of(day: date) -> float:
+    """The last moment of a day in UTC, in epoch seconds."""
+    return datetime.combine(day, time.max, UTC).timestamp()
+
+
+def _days_of_change(why: explain.Explanation, limit: int = 5) -> list[tuple[date, str]]:
+    """The newest days on which something was changed, each with what its newest change did."""
+    done = [one for one in why.changes if one.outcome in SUCCEEDED]
+    newest: dict[date, str] = {}
+    for one in done:
+        words = timeline.in_words(one.action, one.wanted, one.found)
+        newest.setdefault(datetime.fromtimestamp(one.at, UTC).date(), words[:1].lower() + words[1:])
+    return list(newest.items())[:limit]
+
+
+# -- what waits for people
+
+
+def _people(console: Blueprint, hub: Hub) -> None:
+    @console.get("/reviews")
+    def reviews() -> str:
+        (before,) = _args("before")
+        with hub.store.read() as conn:
+            page = pages.review_page(conn, before)
+        return render_template("reviews.html", page="reviews", list=page, before=before)
+
+    @console.get("/catalog")
+    def catalog() -> str:
+        with hub.store.read() as conn:
+            waiting = coverage.waiting_for_a_row(conn, hub)
+            version = pages.catalog_in_force(conn)
+        rows = version.body["catalog"] if version else []
+        return render_template("catalog.html", page="catalog", waiting=waiting, version=version, rows=rows)
 
 
 # -- actions: each answers with the page that it came from
@@ -249,6 +321,18 @@ def _actions(console: Blueprint, hub: Hub) -> None:
         hub.bell.ring_soon()
         return _back("approved" if done else "nothing")
 
+    @console.post("/actions/hold")
+    def hold() -> AnyResponse:
+        why = " ".join(request.form.get("why", "").split())[:200]
+        done = approvals.hold(hub.store, request.form.get("ref", ""), why, *auth.actor())
+        return _back("held" if done else "held already")
+
+    @console.post("/actions/release")
+    def release() -> AnyResponse:
+        done = approvals.release(hub.store, request.form.get("ref", ""), *auth.actor())
+        hub.bell.ring_soon()
+        return _back("released" if done else "free")
+
     @console.post("/actions/review")
     def review() -> AnyResponse:
         number = pages.id_from(request.form.get("id", ""))
@@ -257,8 +341,10 @@ def _actions(console: Blueprint, hub: Hub) -> None:
 
 
 def _back(said: str) -> AnyResponse:
-    target = auth.local_path(request.form.get("next")).split("?")[0]
-    return redirect(f"{target}?said={said}", 303)
+    """To the page that the button stood on, its filters kept."""
+    path, _, query = auth.local_path(request.form.get("next")).partition("?")
+    kept = [(name, value) for name, value in parse_qsl(query) if name in {"q", "show", "key", "before"}]
+    return redirect(f"{path}?{urlencode([*kept, ('said', said)])}", 303)
 
 
 def _args(*names: str) -> tuple[str, ...]:

@@ -60,8 +60,11 @@ def breakable(text: str) -> Markup:
 
 
 def day(text: str | None) -> str:
-    """ISO 8601 text as a day in UTC: 7 Oct 2026."""
-    return _day(datetime.fromisoformat(text).astimezone(UTC)) if text else "no date"
+    """ISO 8601 text as a day in UTC: 7 Oct 2026. A day without a time is itself."""
+    if not text:
+        return "no date"
+    when = datetime.fromisoformat(text)
+    return _day(when.astimezone(UTC) if when.tzinfo else when)
 
 
 def span(seconds: float) -> str:
@@ -130,7 +133,7 @@ def subject_badge(row: Any) -> tuple[str, str, str]:  # noqa: ANN401  (a row)
 def next_look(state: str) -> str:
     """When a subject that is not due is looked at again."""
     return {
-        "held": "when approved",
+        "held": "when approved or released",
         "parked": "when mapped or asked",
         "dead": "with the next event, or when asked",
     }.get(state, "with the next event")

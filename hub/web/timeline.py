@@ -66,12 +66,15 @@ class LookBlock:
     cause: str
     version: str
     observation: Any = None
+    saw: str = ""  # the hash of what was seen, where the journal has nothing of the look
     deeds: list[Deed] = field(default_factory=list)
     receipts: list[Any] = field(default_factory=list)
 
     @property
     def title(self) -> str:
         """What the look did."""
+        if not self.deeds:
+            return "Something new was seen; nothing was written"
         done = [deed.words for deed in self.deeds if deed.outcome in {"done", "found"}]
         return "; ".join(
             dict.fromkeys(done or [ENDINGS.get(one.outcome, "{}").format(one.words) for one in self.deeds])
@@ -80,18 +83,29 @@ class LookBlock:
     @property
     def verdict(self) -> tuple[str, str, str]:
         """Badge class, symbol and word."""
+        if not self.deeds:
+            return ("", "i-same", "No change")
         outcomes = {deed.outcome for deed in self.deeds}
         return next((badge for outcome, badge in VERDICTS.items() if outcome in outcomes), VERDICTS["observed"])
 
 
-def looks(changes: Sequence[Row[Any]], receipts: Sequence[Any], observations: Mapping[str, Any]) -> list[LookBlock]:
-    """The looks of a journal (newest first, as `changes` are), each with the receipts that led to it."""
+def looks(
+    changes: Sequence[Row[Any]],
+    receipts: Sequence[Any],
+    observations: Mapping[str, Any],
+    seen: Sequence[Any] = (),
+) -> list[LookBlock]:
+    """The looks of a journal (newest first, as `changes` are), each with the receipts that led to it.
+
+    `seen` (hash, seen_at): what was seen first and led to no change of the journal becomes a quiet look.
+    """
     blocks: dict[str, LookBlock] = {}
     for row in changes:
         block = blocks.setdefault(row.look, _block(row, observations))
         block.at = min(block.at, row.at)
         block.deeds.insert(0, _deed(row))
-    ordered = list(blocks.values())
+    ordered = [*blocks.values(), *_quiet(changes, seen)]
+    ordered.sort(key=lambda block: block.at, reverse=True)
     for receipt in receipts:
         later = [block for block in ordered if block.at >= receipt.received_at]
         if later:
@@ -99,9 +113,18 @@ def looks(changes: Sequence[Row[Any]], receipts: Sequence[Any], observations: Ma
     return ordered
 
 
-def since(changes: Sequence[Row[Any]], receipts: Sequence[Any]) -> list[Any]:
-    """Accepted receipts that came in after the newest look that changed something."""
-    newest = max((row.at for row in changes), default=0.0)
+def _quiet(changes: Sequence[Row[Any]], seen: Sequence[Any]) -> list[LookBlock]:
+    """Looks that saw something new and changed nothing; only as far back as the journal shown reaches."""
+    told = {row.observation for row in changes}
+    oldest = min((row.at for row in changes), default=0.0)
+    new = [one for one in seen if one.hash not in told and one.seen_at >= oldest]
+    cause = "something had come in, or a sweep found a difference"
+    return [LookBlock(id=one.hash, at=one.seen_at, cause=cause, version="", saw=one.hash) for one in new]
+
+
+def since(blocks: Sequence[LookBlock], receipts: Sequence[Any]) -> list[Any]:
+    """Accepted receipts that came in after the newest of these looks."""
+    newest = max((block.at for block in blocks), default=0.0)
     return [receipt for receipt in receipts if receipt.received_at > newest and receipt.outcome == "accepted"]
 
 

@@ -312,6 +312,7 @@ def a_world(conn: Connection) -> None:
         "stripe/subscription/sub_parked",
         state="parked",
         cause="unmapped",
+        waiting_on="price_teams",
         customer_name="Meridian Geo",
         reason='no catalog row names price_teams: add a [[catalog]] row with stripe = "price_teams", and restart',
     )

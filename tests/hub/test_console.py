@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 
 import pytest
@@ -26,6 +27,10 @@ PAGES = (
     HELD,
     "/entitlements",
     "/entitlements/ent_1",
+    "/entitlements/ent_1?at=2026-06-29",
+    "/reviews",
+    "/catalog",
+    "/subjects?show=parked&key=price_teams",
     "/nothing",
 )
 
@@ -316,6 +321,121 @@ def test_approve_makes_a_held_subject_due_once(console: tuple[Browser, Store]) -
     assert [tuple(one) for one in audits] == [("approve", {"acts": [{"action": "Disable", "entitlement": "ent_held"}]})]
 
 
+def test_a_subject_is_held_by_a_person_until_released(console: tuple[Browser, Store]) -> None:
+    browser, store = console
+    page = f"/subjects/{LIFE}"
+    assert "Held. No look" in _press(browser, page, "/actions/hold", ref=LIFE, why="waits  for\nthe customer")
+    assert "holds it already" in _press(browser, page, "/actions/hold", ref=LIFE, why="again")
+    said = text_of(browser.get(page))
+    assert "Sandbox holds it: waits for the customer" in said
+    assert "Look now" not in said
+    assert "Sandbox holds it" in text_of(browser.get("/subjects?show=held"))
+    assert "Released" in _press(browser, page, "/actions/release", ref=LIFE)
+    assert "Nobody holds it" in _press(browser, page, "/actions/release", ref=LIFE)
+    with store.read() as conn:
+        row = conn.execute(select(schema.subject).where(schema.subject.c.ref == LIFE)).one()
+        audits = conn.execute(select(schema.audit.c.action, schema.audit.c.detail)).all()
+    assert (row.state, row.held_because) == ("due", None)
+    assert [tuple(one) for one in audits] == [("hold", {"why": "waits for the customer"}), ("release", {})]
+
+
+def test_a_subject_that_nobody_knows_can_not_be_held(small: tuple[Browser, Store]) -> None:
+    browser, store = small
+    assert "holds it already" in _press(browser, "/subjects", "/actions/hold", ref="stripe/subscription/none", why="")
+    with store.read() as conn:
+        assert conn.execute(select(schema.audit)).first() is None
+
+
+@pytest.mark.parametrize("action", ["look", "approve", "hold", "release", "review"])
+def test_S_an_action_without_the_form_s_token_is_refused(small: tuple[Browser, Store], action: str) -> None:
+    browser, store = small
+    browser.get("/")
+    answer = browser.post(f"/actions/{action}", {"ref": LIFE, "id": "1"}, allow_redirects=False)
+    assert answer.status_code == 403
+    with store.read() as conn:
+        assert conn.execute(select(schema.audit)).first() is None
+
+
+def test_an_action_leads_back_with_the_filters_of_the_page(small: tuple[Browser, Store]) -> None:
+    browser = small[0]
+    data = {"csrf": browser.token("/subjects"), "id": "1", "next": "/subjects?show=dead&q=a%26b&said=x"}
+    answer = browser.post("/actions/review", data, allow_redirects=False)
+    assert answer.headers["Location"] == "/subjects?show=dead&q=a%26b&said=done"
+
+
+def test_the_catalog_page_shows_the_row_to_paste_and_whom_it_frees(console: tuple[Browser, Store]) -> None:
+    said = text_of(console[0].get("/catalog"))
+    assert "One key was sold that no row names" in said
+    assert '[[catalog]] stripe = "price_teams" sku = "…"' in said
+    assert "1 subject" in said
+    freed = text_of(console[0].get("/subjects?show=parked&key=price_teams"))
+    assert "1 subject waits for a row that names price_teams" in freed
+    assert "Meridian Geo" in freed
+    assert "No subjects wait" in text_of(console[0].get("/subjects?show=parked&key=price_other"))
+
+
+def test_a_parked_subject_shows_the_row_that_would_free_it(console: tuple[Browser, Store]) -> None:
+    said = text_of(console[0].get("/subjects/stripe/subscription/sub_parked"))
+    assert '[[catalog]] stripe = "price_teams" sku = "…"' in said
+    assert "1 subject waits for it" in said
+
+
+def test_the_catalog_page_shows_the_rows_in_force(small: tuple[Browser, Store]) -> None:
+    browser, store = small
+    row = {"keys": {"stripe": "price_x"}, "adds_to": "PRO-100", "seats_per_unit": 10, "from": "2027-01-01"}
+    row["when"] = "line.quantity > 1 && '<b>' != ''"
+    version = {"version": "f" * 64, "body": {"catalog": [row], "policy": {}}, "stored_at": 1_790_000_000.0}
+
+    def insert(conn) -> None:
+        conn.execute(schema.catalog_version.insert().values(**version))
+        conn.execute(schema.cursor.insert().values(name="catalog", value="f" * 64, at=0.0))
+
+    store.write(insert)
+    said = text_of(browser.get("/catalog"))
+    assert "adds to PRO-100" in said
+    assert "quantity × 10" in said
+    assert "line.quantity > 1 && '<b>' != ''" in said
+    assert "1 Jan 2027" in said
+
+
+def test_tasks_are_paged_without_gap_or_repeat(small: tuple[Browser, Store]) -> None:
+    browser, store = small
+    store.write(lambda conn: [factory.a_review(conn, None, f"text {number:03}") for number in range(120)])
+    found, path = [], "/reviews"
+    while path:
+        page = browser.get(path).text
+        found += re.findall(r"Text (\d+)", page)
+        more = re.search(r'rel="next" href="([^"]+)"', page)
+        path = more[1].replace("&amp;", "&") if more else ""
+    assert found == [f"{number:03}" for number in reversed(range(120))]
+
+
+def test_what_was_seen_and_led_to_nothing_is_on_the_timeline(small: tuple[Browser, Store]) -> None:
+    browser, store = small
+    store.write(lambda conn: factory.an_observation(conn, LIFE, {"x": 1}, factory.time.time() - 30))
+    said = text_of(browser.get(f"/subjects/{LIFE}"))
+    assert "Something new was seen; nothing was written" in said
+    assert said.index("Something new was seen") < said.index("Seats 15 → 20")
+
+
+def test_an_entitlement_is_shown_as_of_a_day(console: tuple[Browser, Store]) -> None:
+    browser = console[0]
+    ago = datetime.now(UTC).date() - timedelta(days=20)
+    said = text_of(browser.get(f"/entitlements/ent_1?at={ago}"))
+    assert "PRO-100, 15 seats, until 30 Mar 2026" in said
+    assert "As the journal had it at the end of" in said
+    assert "20 → 15" in said
+    assert "15 → 20 seats" not in said[said.index("What changed, and when") :]
+    assert "it did not exist yet" in text_of(browser.get("/entitlements/ent_1?at=2020-01-01"))
+
+
+@pytest.mark.parametrize("day", ["yesterday", "2026-02-30", "9999-12-31", "0001-01-01", "<script>"])
+def test_a_day_that_is_none_is_told_or_shown_and_never_an_error(small: tuple[Browser, Store], day: str) -> None:
+    answer = small[0].get("/entitlements/ent_1", params={"at": day})
+    assert answer.status_code == 200
+    assert "<script>" not in answer.text.replace('<script src="/static/hub.js" defer></script>', "")
+
+
 def test_done_closes_a_task_once(console: tuple[Browser, Store]) -> None:
     browser, store = console
     assert "17 seats of ent_held" in browser.get("/subjects").text
@@ -369,12 +489,22 @@ def test_the_why_page_shows_five_links_of_each_chain(console: tuple[Browser, Sto
         ("sub_parked", "/subjects/stripe/subscription/sub_parked"),
         ("Meridian", "/subjects/stripe/subscription/sub_parked"),
         ("evt_here", "/receipts/"),
+        ("stripe:sub_life", "/entitlements/ent_1"),
+        ("stripe:cus_sub_parked", "/subjects/stripe/subscription/sub_parked"),
+        ("cus_sub_parked", "/subjects/stripe/subscription/sub_parked"),
+        ("ACME-1", "/subjects/stripe/subscription/sub_parked"),
         ("nobody", "/subjects?q=nobody"),
         ("", "/"),
     ],
 )
 def test_find_goes_to_the_one_thing(small: tuple[Browser, Store], words: str, place: str) -> None:
-    small[1].write(lambda conn: a_receipt(conn, None, external_id="evt_here"))
+    link = {"alias": "stripe:cus_sub_parked", "account_ref": "ACME-1", "zentitle_id": "cust_9"}
+
+    def insert(conn) -> None:
+        a_receipt(conn, None, external_id="evt_here")
+        conn.execute(schema.customer_link.insert().values(**link))
+
+    small[1].write(insert)
     assert small[0].get(f"/find?q={words}", allow_redirects=False).headers["Location"].startswith(place)
 
 

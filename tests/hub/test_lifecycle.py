@@ -94,6 +94,12 @@ def test_facts_of_the_look_are_kept() -> None:
 # waiting for a person
 
 
+def test_what_a_person_holds_was_not_looked_at() -> None:
+    row = after(Held(cause="by a person", reason="ida holds it"), summary="seats 5 → 8", looked_at=1.0)
+    assert (row["state"], row["cause"], row["next_look"]) == ("held", "by a person", None)
+    assert (row["reason"], row["summary"], row["looked_at"]) == ("ida holds it", "seats 5 → 8", 1.0)
+
+
 @pytest.mark.parametrize(
     ("result", "state", "cause"),
     [
