@@ -15,6 +15,7 @@ import requests
 from sqlalchemy import select
 
 from connectors.stripe.emulator_webhooks import signature
+from hub import approvals
 from hub.store.schema import receipt, review
 from tests.world import SECRET, Town, a_town
 
@@ -234,6 +235,19 @@ def test_what_is_not_in_the_catalog_waits_visibly_and_is_licensed_once_it_is(tow
     town.restart("web", "worker", "clock")
     town.until(lambda: held(town, one))
     assert the_license(town, one)["seatCount"] == 40
+
+
+def test_what_a_person_holds_is_left_alone_until_it_is_released(town: Town) -> None:
+    one = town.vendors.buy("PRO-100", 4)
+    the_license(town, one)
+    ref = town.subject(one)["ref"]
+    assert approvals.hold(town.store, ref, "waits", "ida", "test")
+    town.vendors.cancel(one)
+    town.settle()
+    assert (town.subject(one)["state"], town.subject(one)["cause"]) == ("held", "by a person")
+    assert [row["disabled"] for row in held(town, one)] == [False]
+    assert approvals.release(town.store, ref, "ida", "test")
+    town.until(lambda: [row["disabled"] for row in held(town, one)] == [True])
 
 
 def test_a_changed_condition_frees_what_the_old_one_parked(town: Town) -> None:
