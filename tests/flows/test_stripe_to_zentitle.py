@@ -251,10 +251,10 @@ def test_what_a_person_holds_is_left_alone_until_it_is_released(town: Town) -> N
 
 
 def test_a_changed_condition_frees_what_the_old_one_parked(town: Town) -> None:
-    row = '\n[[catalog]]\nstripe = "MYSTERY"\nsku = "PRO-100"\nwhen = "line.quantity > {}"\n'
+    row = '\n[[catalog]]\nstripe = "RIDDLE"\nsku = "PRO-100"\nwhen = "line.quantity > {}"\n'
     town.configure(row.format(9))
     town.restart("web", "worker", "clock")
-    one = town.vendors.buy("MYSTERY", 4)
+    one = town.vendors.buy("RIDDLE", 4)
     town.until(lambda: town.subject(one).get("state") == "parked")
     assert held(town, one) == []
     town.configure(row.format(3))
