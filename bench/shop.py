@@ -35,7 +35,7 @@ class Purchases:
     def __init__(self, vendor_s: float) -> None:
         self._vendor_s = vendor_s
 
-    def fetch(self, ref: Ref) -> Found:
+    def fetch(self, ref: Ref, about: Sequence[Ref] = ()) -> Found:  # noqa: ARG002  (the port's)
         """A purchase that grants nothing yet."""
         if self._vendor_s:
             time.sleep(self._vendor_s)
@@ -56,8 +56,9 @@ class Purchases:
         """None."""
         return iter(())
 
-    def stored(self, body: bytes) -> None:
+    def stored(self, body: bytes) -> Sequence[Any]:  # noqa: ARG002  (the port's)
         """Not asked: there is a key."""
+        return ()
 
     def newest(self, versions: Sequence[Any]) -> Any:
         """Not asked: there is a key."""

@@ -22,6 +22,8 @@ from hub.domain import (
 )
 from hub.policy import expiry_of
 
+TERMS = ("seats", "overdraft", "expires_at", "maintenance_until")  # what SetTerms sets
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
@@ -44,7 +46,7 @@ class Plan:
 def pair(wanted: Sequence[License], held: Sequence[Entitlement], offerings: Mapping[str, Offering]) -> Plan:
     """Same offering first; then a surplus entitlement that shares a line with a missing license of its product.
 
-    A license that is not enabled is never made: nothing needs to exist to be off.
+    A license that is not to be on is never made: nothing needs to exist to be off.
     """
     rest = {one.id: one for one in sorted(held, key=_keep_first)}
     pairs, missing = [], []
@@ -52,7 +54,7 @@ def pair(wanted: Sequence[License], held: Sequence[Entitlement], offerings: Mapp
         same = next((one for one in rest.values() if one.offering == license_.offering), None)
         if same:
             pairs.append(Pair(wanted=license_, held=rest.pop(same.id)))
-        else:
+        elif license_.enabled is not None:
             missing.append(license_)
     still = []
     for license_ in missing:
@@ -92,8 +94,8 @@ def after(action: Action, held: Entitlement) -> Entitlement:
     """The entitlement as it stands once `action` is done."""
     values = {name: getattr(held, name) for name in Entitlement.__dataclass_fields__}
     match action:
-        case SetTerms(expires_at=expires_at, seats=seats, overdraft=overdraft):
-            new = {"expires_at": expires_at, "seats": seats, "overdraft": overdraft}
+        case SetTerms():
+            new = {name: getattr(action, name) for name in TERMS}
             values.update({name: value for name, value in new.items() if value is not None})
         case ChangeOffering(offering_id=offering_id, sku=sku):
             values.update(offering_id=offering_id, offering=sku)
@@ -114,7 +116,7 @@ def _make_so(one: Pair) -> list[Action]:
     if held.frozen:
         return []
     acts: list[Action] = []
-    if held.enabled and not wanted.enabled:
+    if held.enabled and wanted.enabled is False:
         acts.append(Disable(entitlement_id=held.id))
     if one.to is not None:
         acts.append(
@@ -134,13 +136,16 @@ def _terms(one: Pair) -> SetTerms | None:
     seats = wanted.seats if again or wanted.seats != held.seats else None
     overdraft = wanted.overdraft if again or wanted.overdraft != held.overdraft else None
     expires = expires if again or expires != whole_seconds(held.expires_at) else None
-    if seats is None and overdraft is None and expires is None:
+    maintained = whole_seconds(wanted.maintenance_until)
+    maintained = maintained if again or maintained != whole_seconds(held.maintenance_until) else None
+    if (seats, overdraft, expires, maintained) == (None, None, None, None):
         return None
     return SetTerms(
         entitlement_id=held.id,
         expires_at=expires,
         seats=seats,
         overdraft=overdraft,
+        maintenance_until=maintained,
         force=seats is not None and seats < held.seats_used,
     )
 

@@ -95,6 +95,8 @@ class Line:
     invoiced     True where invoices were seen but none that paid this line
     because      one sentence: how paid_until was found
     metadata     what the seller wrote on it, where the vendor keeps such
+    once         bought once: no subscription carries it, and none ends it
+    reversed     a sentence where what paid its present term was paid back or lost; "" where it was not
     """
 
     id: str
@@ -107,6 +109,16 @@ class Line:
     invoiced: bool = False
     because: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
+    once: bool = False
+    reversed: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flag:
+    """Something about a purchase that a person should know; nothing is changed for it. `kind` is a few words."""
+
+    kind: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +126,7 @@ class Purchase:
     """The commercial truth of one subscription, order or opportunity, vendor-neutral.
 
     bought_at dates the lines that have no period of their own; metadata is what the seller wrote on it.
+    ends_at: it is to end then, and has not ended yet. flags: what a person is to be told, as it stands now.
     """
 
     ref: Ref
@@ -123,6 +136,8 @@ class Purchase:
     status: str = ""  # the vendor's own word, for people
     bought_at: datetime | None = None
     metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
+    ends_at: datetime | None = None
+    flags: tuple[Flag, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +154,8 @@ class License:
     """What ought to exist: one per offering in a purchase.
 
     seats None: the offering's own number stands. expires_at is paid_until plus the policy's grace; an
-    entitlement with a grace period of its own takes paid_until instead (see policy.expiry_of).
+    entitlement with a grace period of its own takes paid_until instead (see policy.expiry_of). enabled None:
+    its switch stays as it is, and it is not made. maintenance_until None: maintenance stays as it is.
     """
 
     order_ref: str
@@ -148,8 +164,9 @@ class License:
     overdraft: int | None
     paid_until: datetime | None
     expires_at: datetime | None
-    enabled: bool
+    enabled: bool | None
     lines: tuple[str, ...]
+    maintenance_until: datetime | None = None
     reasons: Mapping[str, Reason] = field(default_factory=dict)
 
 
@@ -191,6 +208,7 @@ class Entitlement:
     created_at: datetime | None = None
     lines: tuple[str, ...] = ()
     customer_id: str = ""
+    maintenance_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -273,6 +291,7 @@ class SetTerms:
     expires_at: datetime | None = None
     seats: int | None = None
     overdraft: int | None = None
+    maintenance_until: datetime | None = None
     force: bool = False
 
 

@@ -34,10 +34,11 @@ class Settled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parked:
-    """Waits for a person: unmapped, needs_api_key, unsupported."""
+    """Waits for a person: unmapped, needs_api_key, unsupported; or for the object `waiting_on`, if that comes first."""
 
     cause: str
     reason: str
+    waiting_on: str | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -88,7 +89,7 @@ def after_look(row: Mapping[str, Any], result: Result, began: float, now: float,
             new |= _fresh(result.facts) | _settled(row, result, began, now, timing)
         case Parked():
             new |= _fresh(result.facts) | {"state": "parked", "cause": result.cause, "reason": result.reason}
-            new |= {"summary": result.reason, "looked_at": began}
+            new |= {"summary": result.reason, "looked_at": began, "waiting_on": result.waiting_on}
         case Held(cause="by a person"):
             new |= {"state": "held", "cause": result.cause, "reason": result.reason}
         case Held():

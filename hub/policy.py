@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from hub.catalog import Catalog, Match
 from hub.conditions import ConditionError
-from hub.domain import Entitlement, License, Line, Purchase, Reason, Standing
+from hub.domain import Entitlement, Flag, License, Line, Purchase, Reason, Standing
 from hub.settings import Policy
 
 Recorded = Mapping[str, datetime]  # line id -> the paid_until on record
@@ -51,8 +51,62 @@ def licenses_for(
     for line, match in matched:
         if match.maintains is None:
             by_offering[match.sku].append((line, match))
-    return tuple(
+    licenses = [
         _license(purchase, order_ref, sku, rows, rules.policy, recorded) for sku, rows in sorted(by_offering.items())
+    ]
+    return with_maintenance(licenses, matched, order_ref, purchase.standing, recorded)
+
+
+def must_map(line: Line, purchase: Purchase) -> bool:
+    """Every line must be in the catalog, but for what is bought once beside a subscription: a set-up fee, say."""
+    return not line.once or all(other.once for other in purchase.lines)
+
+
+def not_reversed(rows: Sequence[tuple[Line, Match]]) -> Sequence[tuple[Line, Match]]:
+    """The lines that still count: those not paid back; all where all were, so that the terms stay as they were."""
+    return [row for row in rows if not row[0].reversed] or rows
+
+
+def with_maintenance(
+    licenses: Sequence[License],
+    matched: Matched,
+    order_ref: str,
+    standing: Standing,
+    recorded: Recorded,
+) -> tuple[License, ...]:
+    """The licenses with the date until which each is maintained.
+
+    Maintenance moves that date alone, never expiry, seats or switch. Where the purchase no longer shows the line
+    that sold the license, the license stays as it is.
+    """
+    by_sku: dict[str, list[Line]] = defaultdict(list)
+    for line, match in matched:
+        if match.maintains is not None:
+            by_sku[match.maintains].append(line)
+    found = {one.offering: one for one in licenses}
+    for sku, lines in by_sku.items():
+        found[sku] = _maintained(found.get(sku) or _as_it_is(order_ref, sku), lines, standing, recorded)
+    return tuple(found[sku] for sku in sorted(found))
+
+
+def _maintained(license_: License, lines: Sequence[Line], standing: Standing, recorded: Recorded) -> License:
+    ids = tuple(line.id for line in lines)
+    until, why = paid_until([line for line in lines if not line.reversed] or lines, standing, recorded)
+    reason = Reason(rule="with_maintenance", because=why, lines=ids)
+    reasons = {**license_.reasons, "maintenance_until": reason}
+    return replace(license_, maintenance_until=until, lines=(*license_.lines, *ids), reasons=reasons)
+
+
+def _as_it_is(order_ref: str, sku: str) -> License:
+    return License(
+        order_ref=order_ref,
+        offering=sku,
+        seats=None,
+        overdraft=None,
+        paid_until=None,
+        expires_at=None,
+        enabled=None,
+        lines=(),
     )
 
 
@@ -72,8 +126,10 @@ def _matched(
             found, why = (), str(error)
         else:
             why = "" if found else _nearly(catalog, vendor, line)
-        matched += [(line, match) for match in found]
-        lost += [] if found else [line]
+        if found or not must_map(line, purchase):
+            matched += [(line, match) for match in found]
+            continue
+        lost.append(line)
         because += [why] if why else []
     sold = {match.sku for _, match in matched if not match.adds and match.maintains is None}
     orphans = [(line, match) for line, match in matched if match.adds and match.sku not in sold]
@@ -104,17 +160,20 @@ def _license(
     recorded: Recorded,
 ) -> License:
     lines = tuple(line.id for line, _ in rows)
-    seats, seats_why = seats_of(rows)
-    base = [line for line, match in rows if not match.adds]  # packs add seats, never time
+    counted = not_reversed(rows)
+    seats, seats_why = seats_of(counted)
+    base = [line for line, match in counted if not match.adds]  # packs add seats, never time
     paid, paid_why = paid_until(base, purchase.standing, recorded)
     grace = timedelta(days=policy.grace_days)
-    enabled, enabled_why = enabled_while(purchase)
+    enabled, enabled_why = enabled_while(purchase, [line for line, _ in rows])
     overdraft = next((match.overdraft for _, match in rows if match.overdraft is not None), None)
     reasons = {
         "offering": Reason(rule=rows[0][1].rule, because=_names(rows), lines=lines),
         "seats": Reason(rule="seats_of", because=seats_why, lines=lines),
         "expires_at": Reason(
-            rule="paid_until", because=f"{paid_why}, plus {policy.grace_days} days of grace", lines=lines
+            rule="paid_until",
+            because=f"{paid_why}, plus {policy.grace_days} days of grace" if paid else paid_why,
+            lines=lines,
         ),
         "enabled": Reason(rule="enabled_while", because=enabled_why, lines=lines),
     }
@@ -164,8 +223,9 @@ def _line_paid_until(line: Line, standing: Standing, on_record: datetime | None)
     Invoices seen but none paid: the current period's start, never later than on record. No invoice known: what is
     on record, else the period's end (its start while a payment is overdue). docs/policy.md.
     """
-    if line.paid_until:
-        return line.paid_until, line.because or "paid"
+    if line.paid_until or line.once:
+        own_term = "bought once: the offering's own term stands"
+        return line.paid_until, line.because or (own_term if line.once else "paid")
     if line.invoiced and line.period_start:
         if on_record and on_record < line.period_start:
             return on_record, "no invoice for this period is paid; it was paid until then before"
@@ -177,10 +237,26 @@ def _line_paid_until(line: Line, standing: Standing, on_record: datetime | None)
     return line.period_end, "no invoice is known, so the current period's end stands"
 
 
-def enabled_while(purchase: Purchase) -> tuple[bool, str]:
-    """Trialing, active and past due keep a license on; unpaid, paused and ended switch it off, never delete it."""
+def enabled_while(purchase: Purchase, lines: Sequence[Line] = ()) -> tuple[bool, str]:
+    """Trialing, active and past due keep a license on; unpaid, paused and ended switch it off, never delete it.
+
+    Off as well where all of its lines were paid back or lost to a dispute. What was bought once and stands is on
+    whatever becomes of the subscription that it came with.
+    """
+    if lines and all(line.reversed for line in lines):
+        return False, lines[0].reversed
+    if any(line.once and not line.reversed for line in lines):
+        return True, "it was bought once, and is paid"
     on = purchase.standing in {Standing.CURRENT, Standing.OVERDUE}
-    return on, f"the purchase is {purchase.status or purchase.standing}"
+    ends = f", and ends on {purchase.ends_at:%d %b %Y}" if on and purchase.ends_at else ""
+    return on, f"the purchase is {purchase.status or purchase.standing}{ends}"
+
+
+def flags_of(purchase: Purchase, wanted: Sequence[License], held: Collection[str]) -> tuple[Flag, ...]:
+    """What a person is to be told; `held`: the offerings that this purchase is known to have."""
+    unsold = [one.offering for one in wanted if one.enabled is None and one.offering not in held]
+    told = [f"maintenance of {sku} is paid, but this purchase sold no such license: set its date" for sku in unsold]
+    return (*purchase.flags, *(Flag(kind="maintenance alone", text=text) for text in told))
 
 
 def expiry_of(wanted: License, entitlement: Entitlement) -> datetime | None:

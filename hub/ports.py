@@ -20,9 +20,13 @@ class Found:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeeOther:
-    """This subject is told by another one (an invoice by its subscription, say)."""
+    """This subject is told by another one (an invoice by its subscription, say).
+
+    keep: what it says counts for good (a payment that was paid back, say), so each look at `ref` is to read it too.
+    """
 
     ref: Ref
+    keep: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,11 +53,12 @@ class Waiting:
 class Unsupported:
     """A sale of a kind that this connector can't license (yet): parked, shown, never skipped in silence.
 
-    cause "needs_api_key": due again once a key is configured.
+    cause "needs_api_key": due again once a key is configured. `on`: an object id whose arrival would help too.
     """
 
     because: str
     cause: str = "unsupported"
+    on: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,8 +112,11 @@ class PurchaseSource(Protocol):
     def can_read(self) -> bool:
         """False without an API key: then stored objects stand in (`assemble`)."""
 
-    def fetch(self, ref: Ref) -> Found | SeeOther | Gone | Waiting | Unsupported:
-        """The purchase that `ref` tells of, read now. Repeatable; RetryableError, PermanentError."""
+    def fetch(self, ref: Ref, about: Sequence[Ref] = ()) -> Found | SeeOther | Gone | Waiting | Unsupported:
+        """The purchase that `ref` tells of, read now. Repeatable; RetryableError, PermanentError.
+
+        `about`: subjects that said `SeeOther(ref, keep=True)`; their state now is part of the purchase.
+        """
 
     def changes(self, since: datetime) -> Iterator[Changed]:
         """The vendor's list of changes since `since` (the vendor's time), oldest or newest first."""
@@ -116,8 +124,8 @@ class PurchaseSource(Protocol):
     def purchases(self) -> Iterator[Purchase]:
         """The full list, from list pages."""
 
-    def stored(self, body: bytes) -> StoredObject | None:
-        """The object that a stored event carries; None where it carries none that counts."""
+    def stored(self, body: bytes) -> Sequence[StoredObject]:
+        """What a stored event leaves: the object that it carries, and what that links; () where none counts."""
 
     def newest(self, versions: Sequence[StoredObject]) -> StoredObject:
         """The newest of several versions of one object, by the vendor's own order, never by arrival."""
@@ -125,7 +133,10 @@ class PurchaseSource(Protocol):
     def assemble(
         self, ref: Ref, objects: Sequence[StoredObject], find: Callable[[str], StoredObject | None]
     ) -> Found | SeeOther | Waiting | Unsupported:
-        """As `fetch`, from the newest stored version of each object of this subject; `find` looks others up."""
+        """As `fetch`, from the newest stored version of each object of this subject and of those that are `about` it.
+
+        `find` looks others up by id.
+        """
 
     def recalled(self, seen: Mapping[str, Json]) -> Purchase:
         """The purchase that a look saw then: `Found.seen` read again. UnreadableError where it is none."""

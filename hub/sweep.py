@@ -67,6 +67,8 @@ def differs(shop: Shop, connector: Connector, purchase: Purchase, memory: Memory
     """Whether the record would have to change for this purchase; an unmapped one always is looked at."""
     if purchase.standing in {Standing.PENDING, Standing.UNKNOWN}:
         return purchase.standing is Standing.UNKNOWN
+    if not purchase.lines:  # the list does not tell them
+        return not memory.snapshots
     order_ref = references.reference(connector.ref, purchase.ref.id)
     wanted = licenses_for(purchase, order_ref, connector.catalog_key, shop.rules, memory.paid)
     if isinstance(wanted, Unmapped):

@@ -29,7 +29,9 @@ def connect(name: str, settings: Settings, deps: Deps) -> Connector:
         name=name,
         kind=settings.kind,
         ref=settings.ref or name,
-        webhooks=StripeWebhooks(name, secrets, livemode=settings.livemode, account=settings.account),
+        webhooks=StripeWebhooks(
+            name, secrets, livemode=settings.livemode, account=settings.account, links=not purchases.can_read
+        ),
         purchases=purchases,
         catalog_key="stripe",
         base_url=settings.base_url,

@@ -22,23 +22,27 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
 from connectors.http import fails, is_safe_url, retry_after_s
-from connectors.stripe.purchase import Object, found, has_more, reduced_invoice, rows, seconds, to_purchase
+from connectors.stripe import oneoff, payments
+from connectors.stripe.fields import Object, has_more, id_of, rows, seconds
+from connectors.stripe.purchase import found, to_purchase
 from connectors.stripe.settings import Settings
+from connectors.stripe.shapes import reduced_invoice
 from connectors.stripe.webhook import EVENTS, envelope_of
 from hub.domain import Purchase, Ref
 from hub.errors import ConfigurationError, HubError, PermanentError, RetryableError, UnreadableError
-from hub.ports import Changed, Deps, Finding, Found, Gone
+from hub.ports import Changed, Deps, Finding, Found, Gone, SeeOther, Waiting
 
 PAGE = 100  # Stripe's most
 POOL_SIZE = 64
 _CHUNK = 64 * 1024
-# `types` takes 20 at most; customer events make no subscription due, so that those left fit in.
+_MOST_TYPES = 20  # that `types` takes
+# Customer events make no purchase due.
 _TYPES = tuple(type_ for type_ in EVENTS if type_.rpartition(".")[0] != "customer")
 _HINTS = {
     400: "Stripe could not read the request: the pinned API version and this connector may have drifted apart",
     401: "the API key is wrong, revoked or expired: set a new one",
     403: "the API key lacks a permission, or may not act for this account: allow it to read subscriptions, "
-    "invoices, customers and events",
+    "invoices, checkout sessions, charges, refunds, disputes, credit notes, customers and events",
 }
 _log = logging.getLogger(__name__)
 
@@ -72,10 +76,11 @@ class Client:
             http_client=self._http,
         )
 
-    def subscription(self, ref: Ref) -> Found | Gone:
+    def subscription(self, ref: Ref, about: Sequence[Ref] = ()) -> Found | Gone:
         """The purchase that `ref` tells of, with as many of its invoices as decide what is paid.
 
-        One request where the latest invoice decides, two more where it does not. Repeatable.
+        One request where the latest invoice decides, two more where it does not; some six for each payment that it
+        is `about`. Repeatable.
         """
         path = f"/v1/subscriptions/{quote(ref.id, safe='')}"
         try:
@@ -85,18 +90,79 @@ class Client:
         if subscription.get("deleted") is True:
             return Gone(because=f"{ref.id} is deleted")
         subscription = self._with_all_items(subscription)
-        return found(self._source, subscription, self._deciding(subscription))
+        reversals = payments.reversals(self, about)
+        return found(self._source, subscription, self._deciding(subscription), reversals=reversals)
+
+    def checkout(self, ref: Ref, about: Sequence[Ref] = ()) -> Found | Gone | SeeOther | Waiting:
+        """What the session sold once; the subscription where it began one. Two requests, more for what it is `about`.
+
+        Repeatable.
+        """
+        path = f"/v1/checkout/sessions/{quote(ref.id, safe='')}"
+        try:
+            session = self._get(path, expand=["customer", "payment_intent"])
+        except _Missing as error:
+            return Gone(because=str(error))
+        if (id_ := id_of(session, "subscription")) is not None:
+            return SeeOther(ref=Ref(source=ref.source, kind="subscription", id=id_))
+        if session.get("mode") != "payment":
+            return Waiting(because="the session sold nothing yet")
+        lines = list(self._pages(f"{path}/line_items"))
+        session = {**session, "line_items": {"data": lines, "has_more": False}}
+        total = session.get("amount_total")
+        reversals = payments.reversals(self, about, total=total if isinstance(total, int) else None)
+        return oneoff.found(self._source, session, reversals=reversals)
 
     def changes(self, since: datetime) -> Iterator[Changed]:
-        """Subscriptions that events since `since` speak of, newest first."""
+        """What events since `since` speak of, newest first for each of the groups of types that are asked for."""
         window = {"gte": int(since.timestamp())}
-        for event in self._pages("/v1/events", created=window, types=list(_TYPES)):
-            change = self._change(event)
-            if change is not None:
-                yield change
+        for first in range(0, len(_TYPES), _MOST_TYPES):
+            types = list(_TYPES[first : first + _MOST_TYPES])
+            for event in self._pages("/v1/events", created=window, types=types):
+                change = self._change(event)
+                if change is not None:
+                    yield change
 
     def purchases(self) -> Iterator[Purchase]:
-        """Every subscription, told by the list pages alone (all statuses, latest invoice and customer in them)."""
+        """Every subscription and every completed one-off checkout, told by the list pages alone.
+
+        Subscriptions of all statuses, with latest invoice and customer; checkouts without their lines.
+        """
+        yield from self._subscriptions()
+        yield from self._checkouts()
+
+    def leads_to(self, ref: Ref) -> SeeOther | Waiting:
+        """Which subject tells of this one; see `payments.leads_to`."""
+        return payments.leads_to(self, ref)
+
+    def get(self, path: str, **params: object) -> Object:
+        """The object at `/v1/<path>`; errors as `_get`."""
+        return self._get(f"/v1/{path}", **params)
+
+    def find(self, path: str, **params: object) -> Object | None:
+        """The object at `/v1/<path>`; None where Stripe does not know it."""
+        try:
+            return self.get(path, **params)
+        except _Missing:
+            return None
+
+    def listed(self, path: str, **params: object) -> Iterator[Object]:
+        """Every object of the list at `/v1/<path>`; none where Stripe does not know what it is asked of."""
+        try:
+            yield from self._pages(f"/v1/{path}", **params)
+        except _Missing:
+            return
+
+    def _checkouts(self) -> Iterator[Purchase]:
+        for session in self._pages("/v1/checkout/sessions", status="complete", expand=["data.customer"]):
+            if session.get("mode") != "payment":
+                continue
+            try:
+                yield oneoff.to_purchase(self._source, {**session, "metadata": None, "line_items": None})
+            except UnreadableError as error:
+                _log.warning("checkout in the list is unreadable: %s", error, extra={"source": self._source})
+
+    def _subscriptions(self) -> Iterator[Purchase]:
         expand = ["data.latest_invoice", "data.customer"]
         for subscription in self._pages("/v1/subscriptions", status="all", expand=expand):
             invoices, complete = _latest(subscription)
@@ -156,7 +222,7 @@ class Client:
         except UnreadableError as error:
             _log.warning("event in the list is unreadable: %s", error, extra={"source": self._source})
             return None
-        if envelope.subject is None or envelope.subject.kind != "subscription" or envelope.occurred_at is None:
+        if envelope.subject is None or envelope.subject.kind == "customer" or envelope.occurred_at is None:
             return None
         return Changed(ref=envelope.subject, at=envelope.occurred_at)
 

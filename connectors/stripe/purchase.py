@@ -1,24 +1,19 @@
-"""A Stripe subscription and its invoices -> Purchase. Pure, over plain dicts.
+"""A Stripe subscription, its invoices and what became of their payments -> Purchase. Pure, over plain dicts.
 
-What API versions differ in ends here, in `reduced` and `reduced_invoice`: they turn every shape into one that
-holds only what `to_purchase` uses, and leave that one as it is (so what a look saw can be read again).
-Rule for odd objects: what is absent or null is None; what is there in a wrong type is an UnreadableError.
-Shapes: commerce reference §1.4 (stripe 16.1.0, API 2026-10-28.endive; changelogs of basil and clover).
+Objects may come in any of Stripe's shapes, or reduced (`shapes`); what a look saw can be read again (`from_seen`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, TypeAlias
 
-from hub.domain import Customer, Line, Purchase, Ref, Standing
+from connectors.stripe.fields import Object, Reduced, at, day, part, rows
+from connectors.stripe.reversals import Reversal, judged, reduced_reversal
+from connectors.stripe.shapes import reduced, reduced_invoice
+from hub.domain import Customer, Flag, Line, Purchase, Ref, Standing
 from hub.errors import UnreadableError
 from hub.ports import Found
-
-Object: TypeAlias = Mapping[str, Any]
-Reduced: TypeAlias = dict[str, Any]
 
 # docs.stripe.com/api/subscriptions/object, `status` (stripe 16.1.0 _subscription.py). An open set.
 # pause_collection leaves the status as it is, and so the standing: it stops invoices, not the service.
@@ -32,54 +27,76 @@ STANDINGS = {
     "canceled": Standing.ENDED,
     "incomplete_expired": Standing.ENDED,
 }
-_LATEST_S = 253_402_300_799  # the end of the year 9999
 
 
 # The purchase
 
 
-def to_purchase(source: str, subscription: Object, invoices: Sequence[Object], *, complete: bool = True) -> Purchase:
+def to_purchase(
+    source: str,
+    subscription: Object,
+    invoices: Sequence[Object],
+    *,
+    complete: bool = True,
+    reversals: Sequence[Object] = (),
+) -> Purchase:
     """What the subscription and those of its invoices say; facts only, the policy decides what to make of gaps.
 
     `complete`: no other invoice exists, or every other was looked at; else `Line.invoiced` stays False.
-    Objects in any API shape, or reduced ones. UnreadableError where one is malformed, or is known to
-    carry only some of its items.
+    `reversals`: what is known of payments that were paid back, disputed or doubted.
+    UnreadableError where an object is malformed, or is known to carry only some of its items.
     """
     facts = reduced(subscription)
     if facts["items_incomplete"]:
         raise UnreadableError(f"{facts['id']} has more items than the object carries")
     bills = [reduced_invoice(invoice) for invoice in invoices]
+    reading = _Reading.of(facts, bills, judged(reversals), complete=complete)
+    lines = tuple(reading.lines())
+    standing = STANDINGS.get(facts["status"], Standing.UNKNOWN)
     return Purchase(
         ref=Ref(source=source, kind="subscription", id=facts["id"]),
-        customer=_customer(facts["customer"]),
-        lines=tuple(_Reading.of(facts, bills, complete=complete).lines()),
-        standing=STANDINGS.get(facts["status"], Standing.UNKNOWN),
+        customer=customer_of(facts["customer"]),
+        lines=lines,
+        standing=standing,
         status=facts["status"],
+        ends_at=None if standing is Standing.ENDED else at(facts["ends_at"]),
+        flags=tuple(reading.flags()),
     )
 
 
-def found(source: str, subscription: Object, invoices: Sequence[Object], *, complete: bool = True) -> Found:
+def found(
+    source: str,
+    subscription: Object,
+    invoices: Sequence[Object],
+    *,
+    complete: bool = True,
+    reversals: Sequence[Object] = (),
+) -> Found:
     """The purchase, and what was seen: `from_seen` gives the same purchase again."""
     seen = reduced(subscription)
-    customer = seen["customer"]
-    seen["customer"] = {
-        "id": customer["id"],
-        "name": customer["name"] or customer.get("email"),
-        "metadata": customer["metadata"],
-    }
+    seen["customer"] = named(seen["customer"])
     bills = [reduced_invoice(invoice) for invoice in invoices]
+    cases = [reduced_reversal(reversal) for reversal in reversals]
+    what: Reduced = {"subscription": seen, "invoices": list(bills), "complete": complete}
     return Found(
-        purchase=to_purchase(source, seen, bills, complete=complete),
-        seen={"subscription": seen, "invoices": list(bills), "complete": complete},
+        purchase=to_purchase(source, seen, bills, complete=complete, reversals=cases),
+        seen=what | ({"reversals": cases} if cases else {}),
     )
 
 
 def from_seen(source: str, seen: Object) -> Purchase:
     """The purchase that a look's observation stands for."""
-    return to_purchase(source, part(seen, "subscription"), rows(seen, "invoices"), complete=bool(seen.get("complete")))
+    return to_purchase(
+        source,
+        part(seen, "subscription"),
+        rows(seen, "invoices"),
+        complete=bool(seen.get("complete")),
+        reversals=rows(seen, "reversals"),
+    )
 
 
-def _customer(customer: Reduced) -> Customer:
+def customer_of(customer: Reduced) -> Customer:
+    """Who bought: the customer, by its name or else its e-mail."""
     return Customer(
         id=customer["id"],
         customer_ref=customer["metadata"]["customer_ref"],
@@ -87,23 +104,39 @@ def _customer(customer: Reduced) -> Customer:
     )
 
 
+def named(customer: Reduced) -> Reduced:
+    """The customer as an observation keeps it: its e-mail only where that has to be the name."""
+    name = customer["name"] or customer.get("email")
+    return {"id": customer["id"], "name": name, "metadata": customer["metadata"]}
+
+
+def keys_of(price: Reduced) -> tuple[str, ...]:
+    """What a catalog row may name a price by, most telling first."""
+    keys = (price["id"], price["lookup_key"], price["metadata"]["sku"], price["product"])
+    return tuple(dict.fromkeys(key for key in keys if key))
+
+
 @dataclass(frozen=True, slots=True)
 class _Paid:
     until: int
     because: str
+    invoice: str = ""  # the id of the one that paid it
 
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """One reduced subscription with its reduced invoices, and who owns which invoice line."""
+    """One reduced subscription with its reduced invoices, who owns which invoice line, and what was paid back."""
 
     subscription: Reduced
     invoices: Sequence[Reduced]
     owners: Mapping[str, str]  # price id -> item id, where only one item has the price
     whole: bool
+    reversals: Mapping[str, Reversal]  # by invoice id
 
     @classmethod
-    def of(cls, subscription: Reduced, invoices: Sequence[Reduced], *, complete: bool) -> _Reading:
+    def of(
+        cls, subscription: Reduced, invoices: Sequence[Reduced], reversals: Sequence[Reversal], *, complete: bool
+    ) -> _Reading:
         prices = [item["price"]["id"] for item in subscription["items"]]
         owners = {
             item["price"]["id"]: item["id"]
@@ -111,27 +144,112 @@ class _Reading:
             if item["price"]["id"] is not None and prices.count(item["price"]["id"]) == 1
         }
         whole = complete and not any(invoice["lines_incomplete"] for invoice in invoices)
-        return cls(subscription, invoices, owners, whole)
+        return cls(subscription, invoices, owners, whole, {one.invoice_id or "": one for one in reversals})
 
     def lines(self) -> Iterator[Line]:
+        for item, paid in self._paid_items():
+            yield self._line(item, paid)
+        for invoice, line in self._sold_once():
+            yield self._once(invoice, line)
+
+    def flags(self) -> Iterator[Flag]:
+        """What a person is to know: of each reversal, and of money that came after the end."""
+        for reversal in self.reversals.values():
+            yield from reversal.flags
+            yield from self._unheeded(reversal)
+        yield from self._late()
+
+    def _paid_items(self) -> list[tuple[Reduced, _Paid | None]]:
         own = {item["id"]: self._trial() or self._own(item) for item in self.subscription["items"]}
-        for item in self.subscription["items"]:
-            yield self._line(item, own[item["id"]] or self._joined(item, own))
+        return [(item, own[item["id"]] or self._joined(item, own)) for item in self.subscription["items"]]
 
     def _line(self, item: Reduced, paid: _Paid | None) -> Line:
-        price = item["price"]
-        keys = (price["id"], price["lookup_key"], price["metadata"]["sku"], price["product"])
+        reversal = self.reversals.get(paid.invoice) if paid else None
         return Line(
             id=item["id"],
-            keys=tuple(dict.fromkeys(key for key in keys if key)),
-            sku=price["lookup_key"],
-            quantity=item["quantity"],
-            paid_until=_at(paid.until if paid else None),
-            period_start=_at(item["current_period_start"]),
-            period_end=_at(item["current_period_end"]),
+            keys=keys_of(item["price"]),
+            sku=item["price"]["lookup_key"],
+            quantity=self._units(item, reversal),
+            paid_until=at(paid.until if paid else None),
+            period_start=at(item["current_period_start"]),
+            period_end=at(item["current_period_end"]),
             invoiced=paid is None and self.whole and bool(self.invoices),
             because=paid.because if paid else self._gap(),
+            reversed=self._reversed(item, reversal),
         )
+
+    def _billed(self, item: Reduced, reversal: Reversal) -> Reduced | None:
+        """The line of the reversed invoice that billed the item's term."""
+        invoice = reversal.invoice or {"lines": ()}
+        own = [line for line in invoice["lines"] if self._owner(line) == item["id"] and _is_period(invoice, line, item)]
+        return own[0] if own else None
+
+    def _reversed(self, item: Reduced, reversal: Reversal | None) -> str:
+        """Why the item's present term is not paid any more: all was paid back, or its line was credited."""
+        if reversal is None or reversal.back:
+            return reversal.back if reversal else ""
+        line = self._billed(item, reversal)
+        return f"its line of {reversal.name} was credited in full" if line and reversal.whole(line) else ""
+
+    def _units(self, item: Reduced, reversal: Reversal | None) -> int | None:
+        """The item's quantity, less the units credited on its term's invoice that the item does not show yet."""
+        quantity: int | None = item["quantity"]
+        line = self._billed(item, reversal) if reversal and not reversal.back else None
+        if quantity is None or reversal is None or line is None or reversal.whole(line):
+            return quantity
+        shown = max(0, (line["quantity"] or quantity) - quantity)
+        return max(0, quantity - max(0, reversal.units(line) - shown))
+
+    def _sold_once(self) -> Iterator[tuple[Reduced, Reduced]]:
+        """Paid lines that no item of the subscription carries: a perpetual license beside its maintenance, say."""
+        more = [one.invoice for one in self.reversals.values() if one.invoice]
+        bills = {invoice["id"]: invoice for invoice in (*self.invoices, *more)}
+        for invoice in bills.values():
+            if invoice["status"] == "paid":
+                yield from ((invoice, line) for line in invoice["lines"] if line["once"] and line["id"])
+
+    def _once(self, invoice: Reduced, line: Reduced) -> Line:
+        reversal = self.reversals.get(invoice["id"])
+        back = reversal.back if reversal else ""
+        if reversal and not back and reversal.whole(line):
+            back = f"its line of {reversal.name} was credited in full"
+        units = reversal.units(line) if reversal and not back else 0
+        return Line(
+            id=line["id"],
+            keys=keys_of(line["once"]),
+            quantity=None if line["quantity"] is None else max(0, line["quantity"] - units),
+            because=f"bought once with invoice {invoice['id']}: the offering's own term stands",
+            once=True,
+            reversed=back,
+        )
+
+    def _unheeded(self, reversal: Reversal) -> Iterator[Flag]:
+        """A reversal that touches no present term: it changes nothing, so a person is to know."""
+        touched = {paid.invoice for _, paid in self._paid_items() if paid}
+        lines = (reversal.invoice or {"lines": ()})["lines"]
+        if reversal.back and reversal.invoice_id not in touched and not any(line["once"] for line in lines):
+            kind, what = "refund", "a change within a term" if _is_change(reversal.invoice) else "no present term"
+            yield Flag(kind=kind, text=f"{reversal.back}; it paid {what}, so nothing was changed")
+        heeded = {line["id"] for line in lines if line["once"] or self._heeds(reversal, line)}
+        vague = any(reversal.vague(line) for line in lines)
+        if not reversal.back and (vague or not reversal.credits.keys() <= heeded):
+            text = (
+                f"part of {reversal.name} was credited, but not of a present term's seats: nothing was changed for it"
+            )
+            yield Flag(kind="partial refund", text=text)
+
+    def _heeds(self, reversal: Reversal, line: Reduced) -> bool:
+        items = [item for item, paid in self._paid_items() if paid and paid.invoice == reversal.invoice_id]
+        return any(self._billed(item, reversal) == line for item in items)
+
+    def _late(self) -> Iterator[Flag]:
+        ended = self.subscription["ended_at"]
+        if ended is None or STANDINGS.get(self.subscription["status"]) is not Standing.ENDED:
+            return
+        for invoice in self.invoices:
+            if invoice["status"] == "paid" and (invoice["paid_at"] or 0) > ended:
+                text = f"invoice {invoice['id']} was paid after the end of {day(ended)}: it brought nothing back"
+                yield Flag(kind="paid after the end", text=text)
 
     def _gap(self) -> str:
         if not self.whole:
@@ -144,7 +262,7 @@ class _Reading:
         end = self.subscription["trial_end"]
         if self.subscription["status"] != "trialing" or end is None:
             return None
-        return _Paid(end, f"the trial runs until {_day(end)}")
+        return _Paid(end, f"the trial runs until {day(end)}")
 
     def _own(self, item: Reduced) -> _Paid | None:
         """The end of the period that the newest invoice with one paid; total 0 and out of band are paid as well.
@@ -161,7 +279,7 @@ class _Reading:
         if not ends:
             return None
         created, end, id_ = max(ends)
-        return _Paid(end, f"invoice {id_} of {_day(created)} paid it until {_day(end)}")
+        return _Paid(end, f"invoice {id_} of {day(created)} paid it until {day(end)}", id_)
 
     def _joined(self, item: Reduced, own: Mapping[str, _Paid | None]) -> _Paid | None:
         """A sibling's paid period, for an item that joined during it and so never had a full line of its own.
@@ -175,7 +293,7 @@ class _Reading:
             if paid is None or sibling["id"] == item["id"] or not self._shares_term(item, sibling):
                 continue
             if best is None or paid.until > best.until:
-                best = _Paid(paid.until, f"joined during the term of {sibling['id']}: {paid.because}")
+                best = _Paid(paid.until, f"joined during the term of {sibling['id']}: {paid.because}", paid.invoice)
         return best
 
     def _shares_term(self, item: Reduced, sibling: Reduced) -> bool:
@@ -215,201 +333,9 @@ def _is_period(invoice: Reduced, line: Reduced, item: Reduced) -> bool:
     return start is not None and (line["period"]["start"] == start or line["period"]["end"] <= start)
 
 
-def _day(seconds_: int) -> str:
-    return datetime.fromtimestamp(seconds_, UTC).date().isoformat()
-
-
-def _at(seconds_: int | None) -> datetime | None:
-    return None if seconds_ is None else datetime.fromtimestamp(seconds_, UTC)
-
-
-# One shape out of all
-
-
-def reduced(subscription: Object) -> Reduced:
-    """The subscription in one shape, with what `to_purchase` uses alone; a reduced one comes out equal."""
-    return {
-        "id": _needed(subscription, "id"),
-        "status": _needed(subscription, "status"),
-        "trial_end": seconds(subscription, "trial_end"),
-        "customer": reduced_customer(subscription.get("customer")),
-        "items": [_item(item, subscription) for item in _items(subscription)],
-        "items_incomplete": flag(subscription, "items_incomplete") or has_more(subscription, "items"),
-    }
-
-
-def reduced_customer(customer: object) -> Reduced:
-    """The customer (an id, or the object) with name and customer_ref; the e-mail only where there is no name."""
-    if not isinstance(customer, Mapping):
-        customer = {"id": customer}
-    facts: Reduced = {
-        "id": _needed(customer, "id"),
-        "name": text(customer, "name"),
-        "metadata": {"customer_ref": text(part(customer, "metadata"), "customer_ref")},
-    }
-    if facts["name"] is None and text(customer, "email"):
-        facts["email"] = text(customer, "email")
-    return facts
-
-
-def reduced_invoice(invoice: Object) -> Reduced:
-    """The invoice in one shape: whose, paid or not, and its lines' periods; a reduced one comes out equal."""
-    return {
-        "id": _needed(invoice, "id"),
-        "subscription": subscription_of(invoice),
-        # `paid` is gone since 2025-03-31.basil; before it could be true without a status.
-        "status": "paid" if flag(invoice, "paid") else text(invoice, "status"),
-        "created": seconds(invoice, "created"),
-        "billing_reason": text(invoice, "billing_reason"),
-        "lines": [_invoice_line(line) for line in rows(invoice, "lines")],
-        "lines_incomplete": flag(invoice, "lines_incomplete") or has_more(invoice, "lines"),
-    }
-
-
-def subscription_of(invoice: Object) -> str | None:
-    """The id of the invoice's subscription: under `parent` since basil, else `subscription`; None: a manual one."""
-    details = part(part(invoice, "parent"), "subscription_details")
-    return id_of(details, "subscription") or id_of(invoice, "subscription")
-
-
-def _items(subscription: Object) -> list[Object]:
-    if subscription.get("items") is None:
-        raise UnreadableError("a subscription without items")
-    return [item for item in rows(subscription, "items") if not flag(item, "deleted")]
-
-
-def _item(item: Object, subscription: Object) -> Reduced:
-    """Periods stand on the item since basil, before on the subscription."""
-    return {
-        "id": _needed(item, "id"),
-        "created": seconds(item, "created"),
-        "quantity": _quantity(item),
-        "price": _price(item),
-        "current_period_start": _first(seconds(item, "current_period_start"), subscription, "current_period_start"),
-        "current_period_end": _first(seconds(item, "current_period_end"), subscription, "current_period_end"),
-    }
-
-
-def _first(value: int | None, holder: Object, name: str) -> int | None:
-    return seconds(holder, name) if value is None else value
-
-
-def _quantity(item: Object) -> int | None:
-    """None for a metered price (Stripe sends null, or no quantity): it is no count of seats, and never 0."""
-    value = item.get("quantity")
-    if value is None:
-        return None
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise UnreadableError("quantity is no count")
-    return value
-
-
-def _price(item: Object) -> Reduced:
-    """The item's price; `plan` in payloads older than prices. `offering_sku` is the older name of `sku`."""
-    name = "price" if item.get("price") else "plan"
-    price: Object = {"id": item[name]} if isinstance(item.get(name), str) else part(item, name)
-    metadata = part(price, "metadata")
-    return {
-        "id": text(price, "id"),
-        "lookup_key": text(price, "lookup_key"),
-        "product": id_of(price, "product"),
-        "metadata": {"sku": text(metadata, "sku") or text(metadata, "offering_sku")},
-    }
-
-
-def _invoice_line(line: Object) -> Reduced:
-    """The line in one shape. A one-off item on the invoice belongs to no item of the subscription."""
-    parent = part(line, "parent")
-    details = part(parent, "subscription_item_details")
-    extra = part(parent, "invoice_item_details")
-    proration = flag(line, "proration") or flag(details, "proration") or flag(extra, "proration")
-    one_off = line.get("type") == "invoiceitem" or parent.get("type") == "invoice_item_details"
-    period = part(line, "period")
-    return {
-        "subscription_item": id_of(details, "subscription_item") or id_of(line, "subscription_item"),
-        "proration": proration,
-        "price": None if one_off and not proration else _line_price(line),
-        "period": {"start": seconds(period, "start"), "end": seconds(period, "end")},
-    }
-
-
-def _line_price(line: Object) -> str | None:
-    details = part(part(line, "pricing"), "price_details")
-    return id_of(details, "price") or id_of(line, "price") or id_of(line, "plan")
-
-
-# Fields of untyped objects
-
-
-def text(holder: Object, name: str) -> str | None:
-    """The text under `name`, fit for every store (no NUL, no half of a pair); None where absent or empty."""
-    value = holder.get(name)
-    if value is None:
-        return None
-    if not isinstance(value, str):
-        raise UnreadableError(f"{name} is no text")
-    return value.encode("utf-8", "replace").decode().replace("\0", "") or None
-
-
-def id_of(holder: Object, name: str) -> str | None:
-    """The id under `name`, of which Stripe sends either the id or, expanded, the object."""
-    value = holder.get(name)
-    return text(value, "id") if isinstance(value, Mapping) else text(holder, name)
-
-
-def seconds(holder: Object, name: str) -> int | None:
-    """Epoch seconds under `name`; None where absent."""
-    value = holder.get(name)
-    if value is None:
-        return None
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _LATEST_S:
-        raise UnreadableError(f"{name} is no time")
-    return value
-
-
-def moment(holder: Object, name: str) -> datetime | None:
-    """The time under `name`, in UTC; None where absent."""
-    return _at(seconds(holder, name))
-
-
-def flag(holder: Object, name: str) -> bool:
-    """The truth under `name`; absent is False."""
-    value = holder.get(name)
-    if value is not None and not isinstance(value, bool):
-        raise UnreadableError(f"{name} is neither true nor false")
-    return bool(value)
-
-
-def part(holder: Object, name: str) -> Object:
-    """The object under `name`; empty where absent."""
-    value = holder.get(name)
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping):
-        raise UnreadableError(f"{name} is no object")
-    return value
-
-
-def rows(holder: Object, name: str) -> list[Object]:
-    """The objects of the list under `name` (Stripe's `{"data": [..]}`, or a plain list); empty where absent."""
-    value = holder.get(name)
-    if isinstance(value, Mapping):
-        value = value.get("data")
-    if value is None:
-        return []
-    if not isinstance(value, list) or not all(isinstance(row, Mapping) for row in value):
-        raise UnreadableError(f"{name} is no list of objects")
-    return value
-
-
-def has_more(holder: Object, name: str) -> bool:
-    """Whether the list under `name` goes on where it was cut (Stripe embeds the first ten)."""
-    value = holder.get(name)
-    return isinstance(value, Mapping) and flag(value, "has_more")
-
-
-def _needed(holder: Object, name: str) -> str:
-    value = text(holder, name)
-    if value is None:
-        raise UnreadableError(f"{name} is missing")
-    return value
+def _is_change(invoice: Reduced | None) -> bool:
+    """Whether the invoice bills changes within a term alone."""
+    lines = invoice["lines"] if invoice else ()
+    return (bool(lines) and (invoice or {}).get("billing_reason") == "subscription_update") or all(
+        line["proration"] for line in lines
+    )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from connectors.stripe import stored
 from connectors.stripe.purchase import from_seen
+from connectors.stripe.webhook import POINTERS
 from hub.domain import Json, Purchase, Ref
 from hub.errors import PermanentError
 from hub.ports import Changed, Finding, Found, Gone, SeeOther, StoredObject, Unsupported, Waiting
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 _LOST = (
     "no api_key: only what webhooks bring is known. No second look and no sweep (a lost webhook stays lost), "
-    "no list of purchases, no subscriptions of more than ten items"
+    "no list of purchases, no subscriptions of more than ten items, no thin events"
 )
 
 
@@ -32,22 +33,27 @@ class StripePurchases:
         """False without an API key."""
         return self._client is not None
 
-    def fetch(self, ref: Ref) -> Found | SeeOther | Gone | Waiting | Unsupported:
+    def fetch(self, ref: Ref, about: Sequence[Ref] = ()) -> Found | SeeOther | Gone | Waiting | Unsupported:
         """The purchase, read now. Repeatable; RetryableError, PermanentError, UnreadableError."""
-        if ref.kind != "subscription":
-            return stored.without_purchase(ref)
-        return self._reader().subscription(ref)
+        if ref.kind == "subscription":
+            return self._reader().subscription(ref, about)
+        if ref.kind == "checkout":
+            return self._reader().checkout(ref, about)
+        return self._reader().leads_to(ref) if ref.kind in POINTERS else stored.without_purchase(ref)
 
     def changes(self, since: datetime) -> Iterator[Changed]:
-        """Subscriptions that events since `since` speak of, newest first; Stripe lists the last 30 days."""
+        """What events since `since` speak of; Stripe lists the last 30 days."""
         return self._reader().changes(since)
 
     def purchases(self) -> Iterator[Purchase]:
-        """Every subscription, ended ones too, from list pages: a line they don't decide has paid_until None."""
+        """Every subscription, ended ones too, and every completed one-off checkout, from list pages alone.
+
+        A line that they don't decide has paid_until None; a checkout has no lines.
+        """
         return self._reader().purchases()
 
-    def stored(self, body: bytes) -> StoredObject | None:
-        """The object that an event carries, reduced; None where it carries none that counts."""
+    def stored(self, body: bytes) -> Sequence[StoredObject]:
+        """What an event leaves, reduced; () where it carries nothing that counts."""
         return stored.stored(body)
 
     def newest(self, versions: Sequence[StoredObject]) -> StoredObject:

@@ -8,29 +8,36 @@ Order of versions: reliability reference §3 rule 1; never the order of arrival.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, TypeAlias
 
 from connectors.jsonsafe import loads
-from connectors.stripe.purchase import (
-    Object,
-    Reduced,
-    found,
-    id_of,
-    part,
+from connectors.stripe import oneoff
+from connectors.stripe.fields import Object, Reduced, id_of, part, rows, seconds, text
+from connectors.stripe.purchase import found
+from connectors.stripe.reversals import PARTS, reduced_reversal, says_something
+from connectors.stripe.shapes import (
+    payment_of,
     reduced,
+    reduced_charge,
+    reduced_credit_note,
     reduced_customer,
+    reduced_dispute,
     reduced_invoice,
-    rows,
-    seconds,
-    text,
+    reduced_invoice_payment,
+    reduced_refund,
+    reduced_session,
+    reduced_warning,
 )
 from hub.domain import Json, Ref
 from hub.errors import UnreadableError
-from hub.ports import Found, StoredObject, Unsupported, Waiting
+from hub.ports import Found, SeeOther, StoredObject, Unsupported, Waiting
 
-ONE_OFF = "one-off sale: only subscriptions are licensed yet"
 OF_A_CUSTOMER = "customers are read with their purchases"
+_NO_KEY = "needs_api_key"
+Find: TypeAlias = Callable[[str], StoredObject | None]
 
 _TERMINAL = {("subscription", "canceled"), ("subscription", "incomplete_expired")}
 _LIFE = {"draft": 0, "open": 1, "uncollectible": 2, "void": 3, "paid": 3}
@@ -39,30 +46,58 @@ _LIFE = {"draft": 0, "open": 1, "uncollectible": 2, "void": 3, "paid": 3}
 # One event -> one version
 
 
-def stored(body: bytes) -> StoredObject | None:
-    """The object that the event in `body` carries, reduced; None for a kind that counts for nothing here.
+def stored(body: bytes) -> Sequence[StoredObject]:
+    """What the event in `body` leaves: its object, reduced, and which payment is whose; () where nothing counts.
 
     UnreadableError where the body or its object can't be read. Of personal fields only a name stays (of a
-    customer without one: the e-mail, which then is its name).
+    customer or guest without one: the e-mail, which then is its name).
     """
     event = loads(body)
+    if event.get("object") == "v2.core.event":
+        return _marked(event)
     carried = part(part(event, "data"), "object")
     kind = _KINDS.get(str(carried.get("object")))
     if kind is None:
-        return None
+        return ()
     id_, event_id, created = text(carried, "id"), text(event, "id"), seconds(event, "created")
     if id_ is None or event_id is None or created is None:
-        return None
-    facts = _REDUCERS[kind](carried)
-    return StoredObject(
+        return ()
+    type_, facts = text(event, "type") or "", _REDUCERS[kind](carried)
+    if type_ == "checkout.session.async_payment_failed":
+        facts["payment_failed"] = facts["payment_status"] == "unpaid"
+    one = StoredObject(
         id=id_,
         kind=kind,
         body=facts,
         created=created,
         event_id=event_id,
-        event_type=text(event, "type") or "",
+        event_type=type_,
         previous=_previous(kind, carried, part(event, "data"), facts),
     )
+    return (one, *_links(one, carried))
+
+
+def _links(one: StoredObject, carried: Object) -> Iterator[StoredObject]:
+    """Which invoice or checkout each of its payments paid, filed under the payment's id."""
+    if one.kind not in ("invoice", "checkout"):
+        return
+    for name in ("payment_intent", "charge"):
+        if (payment := id_of(carried, name)) is not None:
+            yield replace(one, id=payment, kind="payment", body={one.kind: one.id}, previous=None)
+
+
+def _marked(event: Object) -> Sequence[StoredObject]:
+    """That something is known to have changed which nobody here can read: a thin event names its object alone."""
+    id_, event_id = text(part(event, "related_object"), "id"), text(event, "id")
+    at = text(event, "created")
+    if id_ is None or event_id is None or at is None:
+        return ()
+    try:
+        created = int(datetime.fromisoformat(at).timestamp())
+    except ValueError as error:
+        raise UnreadableError("created is no time") from error
+    type_ = text(event, "type") or ""
+    return (StoredObject(id=f"thin:{id_}", kind="thin", body={}, created=created, event_id=event_id, event_type=type_),)
 
 
 def _previous(kind: str, carried: Object, data: Object, facts: Reduced) -> dict[str, Json] | None:
@@ -90,32 +125,31 @@ def _laid_over(base: Object, patch: Object) -> dict[str, Any]:
     return merged
 
 
-def _checkout(session: Object) -> Reduced:
-    """Where the session leads, and the buyer's name: a stand-in for a customer that is not stored."""
-    details = part(session, "customer_details")
-    return {
-        "id": text(session, "id"),
-        "mode": text(session, "mode"),
-        "status": text(session, "status"),
-        "payment_status": text(session, "payment_status"),
-        "subscription": id_of(session, "subscription"),
-        "customer": id_of(session, "customer"),
-        "name": text(details, "business_name") or text(details, "name"),
-    }
-
-
 _KINDS = {
     "subscription": "subscription",
     "invoice": "invoice",
     "customer": "customer",
     "checkout.session": "checkout",
+    "charge": "charge",
+    "refund": "refund",
+    "dispute": "dispute",
+    "credit_note": "credit_note",
+    "radar.early_fraud_warning": "warning",
+    "invoice_payment": "invoice_payment",
 }
 _REDUCERS: Mapping[str, Callable[[Object], Reduced]] = {
     "subscription": reduced,
     "invoice": reduced_invoice,
     "customer": reduced_customer,
-    "checkout": _checkout,
+    "checkout": reduced_session,
+    "charge": reduced_charge,
+    "refund": reduced_refund,
+    "dispute": reduced_dispute,
+    "credit_note": reduced_credit_note,
+    "warning": reduced_warning,
+    "invoice_payment": reduced_invoice_payment,
 }
+_RAISED = {"charge": "charges", "refund": "refunds", "dispute": "disputes", "warning": "warnings"}
 
 
 # Which version is the newest
@@ -158,31 +192,155 @@ def _point_in_life(version: StoredObject) -> tuple[int, int, str, str]:
 
 
 def assemble(
-    source: str, ref: Ref, objects: Sequence[StoredObject], find: Callable[[str], StoredObject | None]
-) -> Found | Waiting | Unsupported:
-    """The purchase from the newest stored version of each of its objects; `find` looks a customer up by id.
+    source: str, ref: Ref, objects: Sequence[StoredObject], find: Find
+) -> Found | SeeOther | Waiting | Unsupported:
+    """The purchase from the newest stored version of each of its objects; `find` looks others up by id.
 
-    UnreadableError where a stored object is malformed.
+    `objects` are those of `ref` and of the payments that are about it. UnreadableError where one is malformed.
     """
-    if ref.kind != "subscription":
-        return without_purchase(ref)
+    if (unread := _unread(objects, find)) is not None:
+        return unread
+    if ref.kind == "subscription":
+        return _subscription(source, ref, objects, find)
+    if ref.kind == "checkout":
+        return _checkout(source, ref, objects, find)
+    return _pointer(ref, objects, find) if ref.kind != "customer" else without_purchase(ref)
+
+
+def _unread(objects: Sequence[StoredObject], find: Find) -> Unsupported | None:
+    """What a thin event told of that no other event has brought since."""
+    for mark in (one for one in objects if one.kind == "thin"):
+        id_ = mark.id.removeprefix("thin:")
+        known = next((one for one in objects if one.id == id_), None) or find(id_)
+        if known is None or known.created < mark.created:
+            return Unsupported(because=f"a thin event names {id_} alone: needs an API key", cause=_NO_KEY, on=id_)
+    return None
+
+
+def _subscription(source: str, ref: Ref, objects: Sequence[StoredObject], find: Find) -> Found | Waiting | Unsupported:
     subscription = next((one.body for one in objects if one.kind == "subscription" and one.id == ref.id), None)
     if subscription is None:
         return Waiting(because="no event has brought this subscription yet", on=ref.id)
     if subscription.get("items_incomplete"):
-        return Unsupported(because="more items than events carry: needs an API key", cause="needs_api_key")
-    invoices = _invoices_of(ref.id, objects)
+        return Unsupported(because="more items than events carry: needs an API key", cause=_NO_KEY)
     customer_id = id_of(subscription, "customer") or ""
     customer = find(customer_id)
-    facts = found(source, {**subscription, "customer": _named(customer_id, customer, ref.id, objects)}, invoices)
+    facts = found(
+        source,
+        {**subscription, "customer": _named(customer_id, customer, ref.id, objects)},
+        _invoices_of(ref.id, objects),
+        reversals=_reversals(objects, find),
+    )
     if customer is None:
         return Waiting(because="no event has brought its customer yet", on=customer_id, proceed=facts)
     return facts
 
 
+def _checkout(
+    source: str, ref: Ref, objects: Sequence[StoredObject], find: Find
+) -> Found | SeeOther | Waiting | Unsupported:
+    session = next((one.body for one in objects if one.kind == "checkout" and one.id == ref.id), None)
+    if session is None:
+        return Waiting(because="no event has brought this checkout yet", on=ref.id)
+    if (subscription := id_of(session, "subscription")) is not None:
+        return SeeOther(ref=Ref(source=source, kind="subscription", id=subscription))
+    if not oneoff.tells_lines(session):
+        because = "events do not say what was bought: needs an API key, or the metadata keys price and quantity"
+        return Unsupported(because=because, cause=_NO_KEY)
+    customer_id = id_of(session, "customer")
+    customer = find(customer_id) if customer_id else None
+    facts: Reduced = {**session, "customer": customer.body if customer else session["customer"]}
+    told = oneoff.found(source, facts, reversals=_reversals(objects, find, total=session.get("amount_total")))
+    if customer_id and customer is None and not session.get("name"):
+        return Waiting(because="no event has brought its customer yet", on=customer_id, proceed=told)
+    return told
+
+
+def _pointer(ref: Ref, objects: Sequence[StoredObject], find: Find) -> SeeOther | Waiting | Unsupported:
+    """The subject that tells of a payment, or of what was raised against it."""
+    own = find(ref.id)
+    match ref.kind:
+        case "payment" | "credit" | "invoice":
+            return _purchase_of(ref, objects, find)
+        case "credit_note":
+            id_, kind = (id_of(own.body, "invoice") if own else None), "credit"
+        case _:
+            id_, kind = (_payment(own) if own else None), "payment"
+    if id_ is None:
+        return Waiting(because=f"no event has brought {ref.id} yet", on=ref.id)
+    return SeeOther(ref=Ref(source=ref.source, kind=kind, id=id_))
+
+
+def _payment(one: StoredObject) -> str | None:
+    return payment_of({"object": one.kind, **one.body})
+
+
+def _purchase_of(ref: Ref, objects: Sequence[StoredObject], find: Find) -> SeeOther | Waiting | Unsupported:
+    """By the invoice or checkout that it paid, else by the metadata key `checkout_session` of a charge or refund."""
+    keep = ref.kind != "invoice"
+    invoices = [ref.id] if keep is False or ref.kind == "credit" else _paid_invoices(ref.id, objects, find)
+    for id_ in invoices:
+        invoice = find(id_)
+        if invoice is not None and (subscription := text(invoice.body, "subscription")):
+            return SeeOther(ref=Ref(source=ref.source, kind="subscription", id=subscription), keep=keep)
+    if (checkout := _paid_checkout(ref.id, objects, find)) is not None:
+        return SeeOther(ref=Ref(source=ref.source, kind="checkout", id=checkout), keep=keep)
+    if all(one.kind == "invoice_payment" for one in objects):
+        return Waiting(because="a payment; nothing of it was paid back")
+    because = f"no event says what {ref.id} has paid: needs an API key"
+    return Unsupported(because=because, cause=_NO_KEY, on=next(iter(invoices), ref.id))
+
+
+def _paid_invoices(payment: str, objects: Sequence[StoredObject], find: Find) -> list[str]:
+    """The invoices that a payment paid: by its own word, by an invoice payment's, by a charge's of old."""
+    link = find(payment)
+    told = [text(one.body, "invoice") for one in objects if one.kind in ("invoice_payment", "charge")]
+    ids = [text(link.body, "invoice") if link else None, *told]
+    return sorted({id_ for id_ in ids if id_})
+
+
+def _paid_checkout(payment: str, objects: Sequence[StoredObject], find: Find) -> str | None:
+    link = find(payment)
+    if link is not None and link.kind == "payment" and text(link.body, "checkout"):
+        return text(link.body, "checkout")
+    named = (text(part(one.body, "metadata"), "checkout_session") for one in objects if one.kind in _RAISED)
+    return next((id_ for id_ in named if id_), None)
+
+
+def _reversals(objects: Sequence[StoredObject], find: Find, *, total: Json = None) -> list[Reduced]:
+    """What is known of payments that were paid back, disputed or doubted: one for each invoice."""
+    raised: dict[str, dict[str, list[Reduced]]] = {}
+    for one in objects:
+        if one.kind in _RAISED:
+            payment = _payment(one) or one.id
+            id_ = next(iter(_paid_invoices(payment, [o for o in objects if _is_of(o, payment)], find)), payment)
+            _file(raised, id_, _RAISED[one.kind], one.body)
+        elif one.kind == "credit_note" and (invoice := text(one.body, "invoice")):
+            _file(raised, invoice, "credit_notes", one.body)
+    cases = [reduced_reversal(_case(id_, parts, find, total)) for id_, parts in sorted(raised.items())]
+    return [case for case in cases if says_something(case)]
+
+
+def _is_of(one: StoredObject, payment: str) -> bool:
+    paid_by = part(one.body, "payment") if one.kind == "invoice_payment" else {}
+    return payment in (_payment(one) or one.id, text(paid_by, "payment_intent"), text(paid_by, "charge"))
+
+
+def _file(raised: dict[str, dict[str, list[Reduced]]], id_: str, name: str, body: Reduced) -> None:
+    raised.setdefault(id_, {part_: [] for part_ in PARTS})[name].append(body)
+
+
+def _case(id_: str, parts: Mapping[str, list[Reduced]], find: Find, total: Json) -> Reduced:
+    invoice = find(id_)
+    body = invoice.body if invoice is not None and invoice.kind == "invoice" else None
+    return {"id": id_, "invoice": body, "total": total, **parts}
+
+
 def without_purchase(ref: Ref) -> Waiting | Unsupported:
-    """The answer for a subject that is no subscription."""
-    return Waiting(because=OF_A_CUSTOMER) if ref.kind == "customer" else Unsupported(because=ONE_OFF)
+    """The answer for a subject that no purchase is read of."""
+    if ref.kind == "customer":
+        return Waiting(because=OF_A_CUSTOMER)
+    return Unsupported(because=f"{ref.kind} is nothing that is looked at")
 
 
 def _invoices_of(id_: str, objects: Sequence[StoredObject]) -> list[Object]:
@@ -236,8 +394,12 @@ def _sees_invoice(seen: Object, carried: Object) -> bool:
 
 
 def _sees_checkout(seen: Object, carried: Object) -> bool:
-    subscription = id_of(carried, "subscription")
-    return subscription is not None and subscription == text(part(seen, "subscription"), "id")
+    """The subscription that it began, or the session as it stands."""
+    subscription, session = id_of(carried, "subscription"), part(seen, "session")
+    if subscription is not None or not session:
+        return subscription is not None and subscription == text(part(seen, "subscription"), "id")
+    wanted, facts = reduced_session(carried), reduced_session(session)
+    return all(wanted[name] == facts[name] for name in ("id", "mode", "status", "payment_status"))
 
 
 def _sees_customer(seen: Object, carried: Object) -> bool:

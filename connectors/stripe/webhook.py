@@ -8,13 +8,15 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from connectors.jsonsafe import loads
-from connectors.stripe.purchase import id_of, moment, part, subscription_of, text
+from connectors.stripe.fields import id_of, moment, part, text
+from connectors.stripe.shapes import payment_of, reduced_invoice_payment, subscription_of
 from hub.domain import Envelope, Event, Ref
 from hub.errors import UnreadableError, VerificationError
 
@@ -47,15 +49,46 @@ EVENTS = {
     "invoice.overdue": "purchase.payment_overdue",
     "invoice.voided": "purchase.invoice_voided",
     "invoice.marked_uncollectible": "purchase.invoice_written_off",
+    "charge.refunded": "purchase.refunded",
+    "charge.refund.updated": "purchase.refund_changed",
+    "refund.created": "purchase.refund_created",
+    "refund.updated": "purchase.refund_changed",
+    "refund.failed": "purchase.refund_failed",
+    "credit_note.created": "purchase.credited",
+    "credit_note.updated": "purchase.credit_changed",
+    "credit_note.voided": "purchase.credit_voided",
+    "charge.dispute.created": "purchase.dispute_opened",
+    "charge.dispute.updated": "purchase.dispute_changed",
+    "charge.dispute.closed": "purchase.dispute_closed",
+    "charge.dispute.funds_withdrawn": "purchase.dispute_funds_withdrawn",
+    "charge.dispute.funds_reinstated": "purchase.dispute_funds_reinstated",
+    "radar.early_fraud_warning.created": "purchase.fraud_warned",
+    "radar.early_fraud_warning.updated": "purchase.fraud_warning_changed",
 }
 
-_REFUND = "refunds, credit notes and disputes are not read yet"
+# Where a thin event's related object is looked at, by what its type begins with. Those that are no purchase are
+# pointers: their look says which subject tells of them.
+THIN_KINDS = {
+    "customer.subscription": "subscription",
+    "customer": "customer",
+    "invoice": "invoice",
+    "checkout.session": "checkout",
+    "charge": "charge",
+    "charge.dispute": "dispute",
+    "charge.refund": "refund",
+    "refund": "refund",
+    "credit_note": "credit_note",
+    "radar.early_fraud_warning": "warning",
+}
+# `payment`: a payment intent, else a charge, of which something was paid back. `credit`: an invoice with a credit note.
+POINTERS = {"payment", "credit", *THIN_KINDS.values()} - {"subscription", "customer", "checkout"}
+LINK = "invoice_payment.paid"  # without an API key the only word since basil of which invoice a payment paid
+
 _UNPAID = "an invoice changes nothing before it is paid or given up"
 
 # Known and not wanted: single types, then whole families (what stands before the first or the last dot).
 # Together with EVENTS these are all 275 types that stripe 16.1.0 names in _event.py.
 IGNORED = {
-    "charge.refunded": _REFUND,
     "checkout.session.expired": "no sale came of it",
     "invoice.created": _UNPAID,
     "invoice.deleted": "only drafts are deleted",
@@ -88,10 +121,7 @@ IGNORED_FAMILIES = {
     "billing_portal": "the portal's own settings",
     "cash_balance": _MONEY,
     "charge": _MONEY,
-    "charge.dispute": _REFUND,
-    "charge.refund": _REFUND,
     "coupon": "a discount changes no license",
-    "credit_note": _REFUND,
     "customer.discount": "a discount changes no license",
     "customer.source": _METHOD,
     "customer.tax_id": "tax settings change no license",
@@ -109,9 +139,7 @@ IGNORED_FAMILIES = {
     "product": "catalog edits: products are read with each subscription",
     "promotion_code": "a discount changes no license",
     "quote": "an offer: its subscription tells the sale",
-    "radar": _REFUND,
-    "refund": _REFUND,
-    "review": _REFUND,
+    "review": "Stripe's own review: a refund or a dispute tells what came of it",
     "setup_intent": _METHOD,
     "source": _METHOD,
     "subscription_schedule": "a plan: the subscription tells when it comes true",
@@ -120,6 +148,7 @@ IGNORED_FAMILIES = {
     "test_helpers": "test clocks of the sandbox",
 }
 
+THIN = "v1."  # what thin events about objects of the v1 API put before the type
 _NAMESPACE = uuid5(NAMESPACE_URL, "urn:licensing-hub:event:stripe")
 _DIGITS = re.compile(r"[0-9]{1,12}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -130,9 +159,16 @@ class StripeWebhooks:
     """Webhooks of one connection; a `Webhooks` (hub/ports.py)."""
 
     def __init__(
-        self, source: str, secrets: Sequence[str], *, livemode: bool = True, account: str | None = None
+        self,
+        source: str,
+        secrets: Sequence[str],
+        *,
+        livemode: bool = True,
+        account: str | None = None,
+        links: bool = False,
     ) -> None:
-        self._source, self._livemode, self._account = source, livemode, account
+        """`links`: events that say only which invoice a payment paid are taken too (where nothing can be read)."""
+        self._source, self._livemode, self._account, self._links = source, livemode, account, links
         # The key is the whole text, whsec_ included, not base64 (stripe 16.1.0 _webhook.py).
         self._keys = tuple(secret.encode() for secret in secrets)
 
@@ -142,7 +178,7 @@ class StripeWebhooks:
 
     def normalise(self, body: bytes, headers: Mapping[str, str]) -> Sequence[Envelope]:  # noqa: ARG002 (the port's)
         """The one event in `body`; UnreadableError where it can't be read. Repeatable: the same ids each time."""
-        return (envelope_of(self._source, loads(body)),)
+        return (envelope_of(self._source, loads(body), links=self._links),)
 
     def same(self, one: bytes, other: bytes) -> bool:
         """Whether both bodies tell the same; `pending_webhooks` and the like differ between deliveries."""
@@ -152,7 +188,7 @@ class StripeWebhooks:
             first, second = loads(one), loads(other)
         except UnreadableError:
             return False
-        return all(first.get(key) == second.get(key) for key in ("type", "created", "data"))
+        return all(first.get(key) == second.get(key) for key in ("type", "created", "data", "related_object"))
 
     def refused(self, envelope: Envelope) -> str | None:
         """Why an authentic event is not for this connection; None where it is.
@@ -225,39 +261,54 @@ def _parsed(header: str | None) -> tuple[str, list[str]]:
     return times[0], signatures
 
 
-def envelope_of(source: str, event: Mapping[str, Any]) -> Envelope:
+def envelope_of(source: str, event: Mapping[str, Any], *, links: bool = False) -> Envelope:
     """What a parsed event tells; UnreadableError where it lacks a usable id, type or time."""
     if event.get("object") == "v2.core.event":
-        return _thin(event)
+        return _thin(source, event)
     external_id, type_ = _word(event, "id"), _word(event, "type")
     occurred_at = moment(event, "created")
     if occurred_at is None:
         raise UnreadableError("an event without its time")
-    where = _where(source, type_, event)
-    found = isinstance(where, Ref)
-    facts = (_event(source, external_id, type_, where, occurred_at),) if isinstance(where, Ref) else ()
-    return Envelope(
+    where = _link(source, event) if links and type_ == LINK else _where(source, type_, event)
+    facts = Envelope(
         external_id=external_id,
         type=type_,
         occurred_at=occurred_at,
-        subject=where if isinstance(where, Ref) else None,
-        events=facts,
         livemode=_livemode(event),
         account=text(event, "account"),
-        ignored_because=None if found else str(where),
     )
+    return _leading(facts, where, type_, external_id)
 
 
-def _thin(event: Mapping[str, Any]) -> Envelope:
-    """A thin event (v2.core.event; `created` is ISO text, `context` its account): kept, not read yet."""
-    return Envelope(
+def _thin(source: str, event: Mapping[str, Any]) -> Envelope:
+    """A thin event (v2.core.event): `created` is ISO text, `context` its account, the object is named alone.
+
+    Its twin, where it names one (`snapshot_event`), tells the same fact, so both have one `Event.id`.
+    """
+    type_ = _word(event, "type")
+    facts = Envelope(
         external_id=_word(event, "id"),
-        type=_word(event, "type"),
+        type=type_,
         occurred_at=_iso(event.get("created")),
         livemode=_livemode(event),
         account=text(event, "context"),
-        ignored_because="thin events are not read yet",
     )
+    named = type_.removeprefix(THIN)
+    if facts.occurred_at is None:
+        raise UnreadableError("an event without its time")
+    if named == type_ or named not in EVENTS:
+        return replace(facts, ignored_because=_ignored_because(named) if named != type_ else "unknown type")
+    kind = THIN_KINDS[named.rpartition(".")[0]]
+    where = Ref(source=source, kind=kind, id=_word(part(event, "related_object"), "id"))
+    return _leading(facts, where, named, id_of(event, "snapshot_event") or facts.external_id)
+
+
+def _leading(facts: Envelope, where: Ref | str, type_: str, told_by: str) -> Envelope:
+    """The envelope with its subject and what consumers get, or with the reason why there is none."""
+    if isinstance(where, str) or facts.occurred_at is None:
+        return replace(facts, ignored_because=str(where))
+    told = (_event(where.source, told_by, type_, where, facts.occurred_at),) if type_ in EVENTS else ()
+    return replace(facts, subject=where, events=told)
 
 
 def _event(source: str, external_id: str, type_: str, subject: Ref, occurred_at: datetime) -> Event:
@@ -276,9 +327,24 @@ def _where(source: str, type_: str, event: Mapping[str, Any]) -> Ref | str:
         case "customer":
             return Ref(source=source, kind="customer", id=_word(carried, "id"))
         case "invoice":
-            return _of_subscription(source, subscription_of(carried), "an invoice of no subscription")
-        case _:
+            return _ref(source, "subscription", subscription_of(carried), "an invoice of no subscription")
+        case "checkout.session":
             return _checkout(source, carried)
+        case _:
+            return _reversal(source, carried)
+
+
+def _reversal(source: str, carried: Mapping[str, Any]) -> Ref | str:
+    """The payment that something was raised against; the invoice of a credit note."""
+    if carried.get("object") == "credit_note":
+        return _ref(source, "credit", id_of(carried, "invoice"), "a credit note of no invoice")
+    return _ref(source, "payment", payment_of(carried), "it names no payment")
+
+
+def _link(source: str, event: Mapping[str, Any]) -> Ref | str:
+    """The payment that an invoice payment is of."""
+    paid_by = reduced_invoice_payment(part(part(event, "data"), "object"))["payment"]
+    return _ref(source, "payment", paid_by["payment_intent"] or paid_by["charge"], "it names no payment")
 
 
 def _ignored_because(type_: str) -> str:
@@ -290,7 +356,7 @@ def _ignored_because(type_: str) -> str:
 def _checkout(source: str, session: Mapping[str, Any]) -> Ref | str:
     match session.get("mode"):
         case "subscription":
-            return _of_subscription(source, id_of(session, "subscription"), "the session made no subscription")
+            return _ref(source, "subscription", id_of(session, "subscription"), "the session made no subscription")
         case "payment":
             return Ref(source=source, kind="checkout", id=_word(session, "id"))
         case "setup":
@@ -299,10 +365,8 @@ def _checkout(source: str, session: Mapping[str, Any]) -> Ref | str:
             return "a session of an unknown mode"
 
 
-def _of_subscription(source: str, id_: str | None, otherwise: str) -> Ref | str:
-    if id_ is None:
-        return otherwise
-    return Ref(source=source, kind="subscription", id=_word({"subscription": id_}, "subscription"))
+def _ref(source: str, kind: str, id_: str | None, otherwise: str) -> Ref | str:
+    return otherwise if id_ is None else Ref(source=source, kind=kind, id=_word({kind: id_}, kind))
 
 
 def _word(holder: Mapping[str, Any], name: str) -> str:

@@ -103,6 +103,8 @@ class EntitlementModel(_Model):
     seats_used: int
     overdraft_seat_limit: OverdraftLimit | None = None
     expiry_date: Moment | None = None
+    has_maintenance: bool = False
+    maintenance_expiry_date: Moment | None = None
     disabled_date: Moment | None = None
     grace_period: Interval | None = None
     exported: bool = False

@@ -257,6 +257,7 @@ def to_entitlement(model: EntitlementModel, group: str, order_ref: str, customer
         frozen=model.exported or model.status in {"exported", "customerDisabled"},
         created_at=model.created,
         customer_id=customer_id,
+        maintenance_until=model.maintenance_expiry_date if model.has_maintenance else None,
     )
 
 
@@ -304,6 +305,8 @@ def to_fields(terms: SetTerms) -> dict[str, Json]:
         "expiryDate": None if terms.expires_at is None else _instant(terms.expires_at),
         "seatCount": terms.seats,
         "overdraftSeatLimit": None if terms.overdraft is None else {"type": "absolute", "value": terms.overdraft},
+        "hasMaintenance": None if terms.maintenance_until is None else True,
+        "maintenanceExpiryDate": None if terms.maintenance_until is None else _instant(terms.maintenance_until),
     }
     return {name: value for name, value in fields.items() if value is not None}
 

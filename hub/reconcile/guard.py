@@ -46,9 +46,10 @@ def changes_in(actions: Sequence[Action]) -> list[Change]:
 
 
 def _without_shrinking(action: Change) -> Change | None:
-    if isinstance(action, SetTerms) and (action.expires_at or action.overdraft is not None):
-        return replace(action, seats=None, force=False)
-    return None
+    if not isinstance(action, SetTerms):
+        return None
+    rest = replace(action, seats=None, force=False)
+    return rest if any(getattr(rest, name) is not None for name in d.TERMS) else None
 
 
 def _may_pass(conn: Connection, look: Look, risky: Sequence[Change]) -> bool:

@@ -16,13 +16,13 @@ from sqlalchemy import Connection
 
 from hub import decide as d
 from hub import references
-from hub.domain import License, Offering, Purchase, Ref, Standing
+from hub.domain import Flag, License, Offering, Purchase, Ref, Standing
 from hub.errors import Hold, LeaseLost, PermanentError, RetryableError, UnknownResult, UnreadableError
 from hub.failpoint import failpoint
 from hub.leases import LeaseBook
 from hub.lifecycle import Failed, Held, Later, Parked, Refused, Result, Settled, clock_time
 from hub.log import cleaned
-from hub.policy import Unmapped, licenses_for
+from hub.policy import Unmapped, flags_of, licenses_for
 from hub.ports import Found, Gone, PurchaseSource, SeeOther, Unsupported, Waiting
 from hub.reconcile.changes import make_so
 from hub.reconcile.creates import until_nothing_is_missing, with_lines
@@ -128,15 +128,14 @@ def _look(look: Look, brief: Brief | None) -> Result:
     found = _see(look, source, bodies)
     failpoint("look.read", str(look.ref))
     match found:
-        case SeeOther(ref=other):
-            look.write(lambda conn: subjects.mark_due(conn, [other], cause="event", reason=f"{look.ref} points here"))
-            return Settled(summary=f"told by {other}")
+        case SeeOther():
+            return _told_by(look, found, source)
         case Gone(because=because):
             text = f"{because}; nothing was changed. If the sale is void, disable its license by hand."
             look.write(lambda conn: records.raise_review(conn, f"gone:{look.ref}", "gone", look.ref, text))
             return Settled(summary=f"{because}: left as it is, a review task is open")
-        case Unsupported(because=because, cause=cause):
-            return Parked(cause=cause, reason=because)
+        case Unsupported():
+            return _park(look, found)
         case Waiting():
             return _waiting(look, source, found, bodies)
     return _ending(look, _compare(look, found, bodies))
@@ -150,11 +149,30 @@ def _ending(look: Look, result: Result) -> Result:
     return result
 
 
+def _told_by(look: Look, other: SeeOther, source: PurchaseSource) -> Settled:
+    """The other subject is due, and will read this one too where it counts for good.
+
+    The vendor's answer may lag its event here as well: so once more in a while.
+    """
+
+    def unit(conn: Connection) -> None:
+        subjects.mark_due(conn, [other.ref], cause="event", reason=f"{look.ref} points here")
+        if other.keep:
+            subjects.keep_about(conn, other.ref, look.ref)
+
+    look.write(unit)
+    again = source.can_read and look.leased.row["cause"] != "second look"
+    return Settled(summary=f"told by {other.ref}", second_look=again)
+
+
 def _see(look: Look, source: PurchaseSource, bodies: Sequence[bytes]) -> Seen:
+    about = [Ref.parse(one) for one in look.leased.row["about"] or ()]
     if source.can_read:
-        return look.call(lambda: source.fetch(look.ref))
+        return look.call(lambda: source.fetch(look.ref, about))
     objects = _fold(look, source, bodies)
     with look.shop.store.read() as conn:
+        for one in about:
+            objects += records.stored_objects(conn, look.ref.source, one)
 
         def find(object_id: str) -> Any:  # noqa: ANN401
             return records.stored_object(conn, look.ref.source, object_id)
@@ -167,13 +185,34 @@ def _fold(look: Look, source: PurchaseSource, bodies: Sequence[bytes]) -> list[A
     with look.shop.store.read() as conn:
         kept = {one.id: one for one in records.stored_objects(conn, look.ref.source, look.ref)}
     versions: dict[str, list[Any]] = {id_: [one] for id_, one in kept.items()}
-    for body in bodies:
-        if (one := source.stored(body)) is not None:
-            versions.setdefault(one.id, []).append(one)
+    for one in (one for body in bodies for one in source.stored(body)):
+        versions.setdefault(one.id, []).append(one)
     newest = {id_: source.newest(many) for id_, many in versions.items()}
     if fresh := [one for id_, one in newest.items() if kept.get(id_) != one]:
-        look.write(lambda conn: records.store_objects(conn, look.ref.source, look.ref, fresh))
+        look.write(lambda conn: _store(conn, look.ref, fresh))
     return list(newest.values())
+
+
+def _store(conn: Connection, ref: Ref, fresh: Sequence[Any]) -> None:
+    """Keeps the objects, and wakes what is parked for want of them."""
+    records.store_objects(conn, ref.source, ref, fresh)
+    s = schema.subject.c
+    waits = s.waiting_on.in_([one.id for one in fresh]) & (s.connection == ref.source) & (s.ref != str(ref))
+    subjects.wake(conn, waits, cause="event", reason="what it waited for came in")
+
+
+def _park(look: Look, found: Unsupported) -> Result:
+    """Parked, unless what it waits for has come in since: first it says so, then it looks for it (see `_store`)."""
+    on = found.on
+    if on is None:
+        return Parked(cause=found.cause, reason=found.because)
+    where = schema.subject.c.ref == str(look.ref)
+    look.write(lambda conn: conn.execute(schema.subject.update().where(where).values(waiting_on=on)))
+    with look.shop.store.read() as conn:
+        here = records.stored_object(conn, look.ref.source, on)
+    if here is not None and look.leased.row["waiting_on"] != on:  # once: it may be here, and too old
+        return Later(cause="waiting", reason=found.because, delay_s=0, waiting_on=on)
+    return Parked(cause=found.cause, reason=found.because, waiting_on=on)
 
 
 def _waiting(look: Look, source: PurchaseSource, waiting: Waiting, bodies: Sequence[bytes]) -> Result:
@@ -206,9 +245,11 @@ def _compare(look: Look, found: Found, bodies: Sequence[bytes]) -> Result:
         return Settled(summary=text, facts=look.facts)
     vendor, now = look.connector.catalog_key, datetime.fromtimestamp(look.leased.now(), UTC)
     wanted = licenses_for(purchase, look.facts["order_ref"], vendor, look.shop.rules, look.memory.paid, now)
+    held = {one.entitlement.offering for one in look.memory.snapshots.values()}
+    _tell_flags(look, flags_of(purchase, () if isinstance(wanted, Unmapped) else wanted, held))
     if isinstance(wanted, Unmapped):
-        facts = look.facts | {"waiting_on": (wanted.lines[0].keys or (wanted.lines[0].id,))[0]}
-        return Parked(cause="unmapped", reason=_unmapped(look, wanted), facts=facts)
+        key = (wanted.lines[0].keys or (wanted.lines[0].id,))[0]
+        return Parked(cause="unmapped", reason=_unmapped(look, wanted), waiting_on=key, facts=look.facts)
     second = _needs_second_look(look, found, bodies)
     summary = _act_if_needed(look, purchase, wanted)
     if isinstance(summary, str):
@@ -241,6 +282,22 @@ def _facts(look: Look, purchase: Purchase) -> dict[str, Any]:
         "customer": references.reference(look.connector.ref, purchase.customer.id),
         "customer_name": purchase.customer.name,
     }
+
+
+def _tell_flags(look: Look, flags: Sequence[Flag]) -> None:
+    """A task for each flag; those that are no longer true are closed. Writes only where some are or were up."""
+    up = {flag.kind for flag in flags}
+    look.facts["flagged"] = ", ".join(sorted(up)) or None
+    over = sorted(set((look.leased.row["flagged"] or "").split(", ")) - up - {""})
+    if not over and not up:
+        return
+
+    def unit(conn: Connection) -> None:
+        for flag in flags:
+            records.raise_review(conn, f"{flag.kind}:{look.ref}", flag.kind, look.ref, flag.text)
+        records.close_reviews(conn, look.ref, over)
+
+    look.write(unit)
 
 
 def _unmapped(look: Look, unmapped: Unmapped) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hub.decide import TERMS
 from hub.domain import (
     Action,
     Change,
@@ -51,6 +52,8 @@ def _terms_in_words(action: SetTerms, held: Entitlement | None) -> list[str]:
         words.append(f"overdraft → {action.overdraft}")
     if action.expires_at is not None:
         words.append(f"expires {action.expires_at:%d %b %Y}")
+    if action.maintenance_until is not None:
+        words.append(f"maintenance until {action.maintenance_until:%d %b %Y}")
     return words
 
 
@@ -82,8 +85,7 @@ def fields_of(action: Change) -> list[str]:
     """The fields of an entitlement that an action sets."""
     match action:
         case SetTerms():
-            names = ("seats", "overdraft", "expires_at")
-            return [name for name in names if getattr(action, name) is not None]
+            return [name for name in TERMS if getattr(action, name) is not None]
         case ChangeOffering():
             return ["offering"]
     return ["enabled"]

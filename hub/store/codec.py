@@ -8,7 +8,7 @@ from typing import Any
 
 from hub.domain import Action, Entitlement, Json
 
-_DATES = {"expires_at", "created_at"}
+_DATES = {"expires_at", "created_at", "maintenance_until"}
 
 
 def plain(value: Any) -> Json:  # noqa: ANN401

@@ -138,6 +138,8 @@ subject = Table(
     Column("order_ref", Text),
     Column("customer", Text),  # the alias that customer_link knows
     Column("customer_name", Text),
+    Column("about", JSON),  # subjects that its looks read too: payments that were paid back, say
+    Column("flagged", Text),  # kinds of flag that are up, joined by ", "
     Column("summary", Text),  # what the last look came to, a sentence
     Column("trace", Text),  # of the last bug met
     Column("created_at", Time, nullable=False),

@@ -52,6 +52,7 @@ _WHATEVER = (
     "order_ref",
     "customer",
     "customer_name",
+    "flagged",
     "summary",
     "trace",
 )
@@ -193,6 +194,14 @@ def mark_due(
         ),
         rows,
     )
+
+
+def keep_about(conn: Connection, ref: Ref, other: Ref) -> None:
+    """Looks at `ref` read `other` too, from now on. Call it after `mark_due(ref)`, which holds the row till COMMIT."""
+    where = subject.c.ref == str(ref)
+    known = conn.execute(select(subject.c.about).where(where)).scalar() or []
+    if str(other) not in known:
+        conn.execute(update(subject).where(where).values(about=sorted([*known, str(other)])))
 
 
 def know(conn: Connection, ref: Ref) -> None:

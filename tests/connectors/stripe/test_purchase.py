@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.stripe.purchase import STANDINGS, found, from_seen, reduced, reduced_invoice, to_purchase
+from connectors.stripe.purchase import STANDINGS, found, from_seen, to_purchase
+from connectors.stripe.shapes import reduced, reduced_invoice
 from hub.domain import Line, Purchase, Standing
 from hub.errors import UnreadableError
 

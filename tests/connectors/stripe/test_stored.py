@@ -49,8 +49,7 @@ def an_event(
 
 
 def kept(body: bytes) -> StoredObject:
-    one = stored(body)
-    assert one is not None
+    one, *_links = stored(body)
     return one
 
 
@@ -88,20 +87,19 @@ def test_an_event_leaves_a_version_of_its_object(name: str, kind: str, id_: str)
     assert (one.kind, one.id, one.event_type) == (kind, id_, name.split("__", maxsplit=1)[0])
 
 
-@pytest.mark.parametrize("name", ["payment_intent.succeeded__ignored", "v1.customer.subscription.updated__thin"])
+@pytest.mark.parametrize("name", ["payment_intent.succeeded__ignored"])
 def test_an_object_that_counts_for_nothing_leaves_none(name: str) -> None:
-    assert stored(json.dumps(fixture(name)).encode()) is None
+    assert stored(json.dumps(fixture(name)).encode()) == ()
 
 
 def test_an_upcoming_invoice_has_no_id_and_leaves_none() -> None:
-    assert stored(an_event("invoice.paid__first", "invoice.upcoming", id=None)) is None
+    assert stored(an_event("invoice.paid__first", "invoice.upcoming", id=None)) == ()
 
 
 @pytest.mark.parametrize("path", sorted(FIXTURES.glob("*.json")), ids=lambda path: path.stem)
 def test_no_address_phone_or_payment_detail_is_kept(path: Path) -> None:
-    one = stored(path.read_bytes())
-    text = json.dumps([one.body, one.previous]) if one else ""
-    assert not [word for word in ("Musterweg", "10115", "+49", "hosted_invoice", "pm_1Qa", "pi_1Qa") if word in text]
+    text = json.dumps([[one.body, one.previous] for one in stored(path.read_bytes())])
+    assert not [word for word in ("Musterweg", "10115", "+49", "hosted_invoice", "pm_1Qa") if word in text]
 
 
 def test_the_email_is_kept_only_where_there_is_no_name() -> None:
@@ -113,7 +111,7 @@ def test_previous_holds_the_old_values_of_what_counts_alone() -> None:
     assert kept(json.dumps(fixture("customer.subscription.updated__past_due")).encode()).previous == {
         "status": "active"
     }
-    assert kept(an_event("customer.subscription.created__active", previous={"cancel_at": 5})).previous is None
+    assert kept(an_event("customer.subscription.created__active", previous={"latest_invoice": "in_0"})).previous is None
 
 
 def test_previous_of_an_older_shape_speaks_of_the_items() -> None:

@@ -316,6 +316,8 @@ def upgrade() -> None:  # noqa: PLR0915  (a list of tables)
         sa.Column("order_ref", sa.Text(), nullable=True),
         sa.Column("customer", sa.Text(), nullable=True),
         sa.Column("customer_name", sa.Text(), nullable=True),
+        sa.Column("about", sa.JSON(), nullable=True),
+        sa.Column("flagged", sa.Text(), nullable=True),
         sa.Column("summary", sa.Text(), nullable=True),
         sa.Column("trace", sa.Text(), nullable=True),
         sa.Column("created_at", sa.Float(precision=53), nullable=False),
