@@ -23,11 +23,11 @@ from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
 from connectors.emulation import Clock, Emulator, reply, serving
-from connectors.stripe import Settings, connect
+from connectors.stripe import EVENTS, Settings, connect, oneoff
 from connectors.stripe.purchase import from_seen
-from hub.domain import Ref
+from hub.domain import Ref, Standing
 from hub.errors import ConfigurationError, PermanentError, RetryableError
-from hub.ports import Changed, Connector, Deps, Found, Gone, PurchaseSource, Unsupported, Waiting
+from hub.ports import Connector, Deps, Found, Gone, PurchaseSource, SeeOther, Unsupported, Waiting
 
 FIXTURES = Path(__file__).parent / "fixtures"
 START = 1_788_220_800
@@ -251,10 +251,238 @@ def test_an_id_is_no_path(bench: Bench) -> None:
     assert bench.stub.requests[0].query_string.startswith(b"expand")
 
 
-@pytest.mark.parametrize(("kind", "answer"), [("checkout", Unsupported), ("customer", Waiting)])
+@pytest.mark.parametrize(("kind", "answer"), [("order", Unsupported), ("customer", Waiting)])
 def test_what_is_no_subscription_is_answered_without_a_request(bench: Bench, kind: str, answer: type) -> None:
     assert isinstance(bench.purchases.fetch(Ref(source="stripe", kind=kind, id="x")), answer)
     assert not bench.stub.requests
+
+
+# One-off sales
+
+
+CHECKOUT = Ref(source="stripe", kind="checkout", id="cs_test_a1First")
+SESSION = an_object("checkout.session.completed__one_off")
+SOLD = an_object("checkout.session.completed__guest_with_lines")["line_items"]["data"][0]
+
+
+def a_session(**fields: Any) -> dict[str, Any]:
+    return SESSION | {"customer": an_object("customer.created__named")} | fields
+
+
+def sold(bench: Bench, *lines: dict[str, Any], **fields: Any) -> Any:
+    at_ = "/v1/checkout/sessions/cs_test_a1First"
+    bench.stub.answers |= {at_: a_session(**fields), f"{at_}/line_items": a_list(*(lines or (SOLD,)))}
+    return bench.purchases.fetch(CHECKOUT)
+
+
+def test_a_one_off_sale_is_the_session_and_its_listed_lines(bench: Bench) -> None:
+    found = sold(bench, SOLD, SOLD | {"id": "li_2", "quantity": 1})
+    purchase = found.purchase
+    assert [(line.id, line.sku, line.quantity, line.paid_until) for line in purchase.lines] == [
+        ("li_1QaOnce", "PRO-PERPETUAL", 5, None),
+        ("li_2", "PRO-PERPETUAL", 1, None),
+    ]
+    assert (purchase.ref, purchase.standing, purchase.customer.name) == (CHECKOUT, Standing.CURRENT, "Acme GmbH")
+    assert bench.stub.paths() == ["checkout/sessions/cs_test_a1First", "checkout/sessions/cs_test_a1First/line_items"]
+    assert oneoff.from_seen("stripe", json.loads(json.dumps(found.seen))) == purchase
+
+
+@pytest.mark.parametrize(
+    ("fields", "standing"),
+    [
+        ({"payment_status": "paid"}, Standing.CURRENT),
+        ({"payment_status": "no_payment_required", "payment_intent": None}, Standing.CURRENT),
+        ({"payment_status": "unpaid"}, Standing.PENDING),
+        ({"payment_status": "unpaid", "payment_intent": {"id": "pi_1", "status": "processing"}}, Standing.PENDING),
+        ({"payment_status": "unpaid", "payment_intent": {"id": "pi_1", "status": "canceled"}}, Standing.ENDED),
+        (
+            {"payment_status": "unpaid", "payment_intent": {"id": "p", "status": "requires_payment_method"}},
+            Standing.ENDED,
+        ),
+        ({"payment_status": "invented"}, Standing.UNKNOWN),
+        ({"status": "open", "payment_status": "unpaid"}, Standing.PENDING),
+        ({"status": "expired", "payment_status": "unpaid"}, Standing.PENDING),
+    ],
+)
+def test_a_one_off_sale_stands_as_its_payment_does(bench: Bench, fields: dict[str, Any], standing: Standing) -> None:
+    assert sold(bench, **fields).purchase.standing is standing
+
+
+def test_a_guest_is_known_by_the_session(bench: Bench) -> None:
+    nameless = {"email": "erika@acme.example", "name": None}
+    guest = sold(bench, customer=None).purchase.customer
+    assert (guest.id, guest.name) == ("cs_test_a1First", "Acme GmbH")
+    assert sold(bench, customer=None, customer_details=nameless).purchase.customer.name == "erika@acme.example"
+
+
+def test_a_session_that_began_a_subscription_leads_there(bench: Bench) -> None:
+    assert sold(bench, mode="subscription", subscription="sub_1QaFirst") == SeeOther(ref=SUB)
+    assert isinstance(sold(bench, mode="setup"), Waiting)
+
+
+def test_an_unknown_session_is_gone(bench: Bench) -> None:
+    assert isinstance(bench.purchases.fetch(CHECKOUT), Gone)
+
+
+def test_the_full_list_has_completed_one_off_checkouts_without_their_lines(bench: Bench) -> None:
+    sessions = a_list(a_session(), a_session(id="cs_2", mode="subscription"), a_session(id="cs_3", status=5))
+    bench.stub.answers |= {"/v1/subscriptions": a_list(), "/v1/checkout/sessions": sessions}
+    assert [(one.ref.id, one.lines, one.standing) for one in bench.purchases.purchases()] == [
+        ("cs_test_a1First", (), Standing.CURRENT)
+    ]
+
+
+# Money that was paid back
+
+
+PI = Ref(source="stripe", kind="payment", id="pi_1QaFirst")
+ONCE = Ref(source="stripe", kind="payment", id="pi_1QaOnce")
+LINK = an_object("invoice_payment.paid__card")
+
+
+def a_pointer(kind: str, id_: str) -> Ref:
+    return Ref(source="stripe", kind=kind, id=id_)
+
+
+@pytest.fixture
+def refunded(bench: Bench) -> Bench:
+    """The first invoice's only payment was paid back in full."""
+    bench.stub.answers |= {
+        "/v1/invoice_payments": a_list(LINK),
+        "/v1/invoices/in_1QaFirst": FIRST,
+        "/v1/charges": a_list(an_object("charge.refunded__full")),
+        "/v1/refunds": a_list(an_object("refund.created__full")),
+        "/v1/disputes": a_list(),
+        "/v1/radar/early_fraud_warnings": a_list(),
+        "/v1/credit_notes": a_list(),
+    }
+    return bench
+
+
+def test_a_payment_finds_its_subscription_by_invoice_payments(refunded: Bench) -> None:
+    assert refunded.purchases.fetch(PI) == SeeOther(ref=SUB, keep=True)
+    asked = refunded.stub.requests[0].args
+    assert (asked["payment[type]"], asked["payment[payment_intent]"]) == ("payment_intent", "pi_1QaFirst")
+
+
+def test_a_charge_of_old_finds_its_subscription_by_the_invoice_that_it_names(bench: Bench) -> None:
+    old = an_object("charge.refunded__full_2020", payment_intent=None)
+    bench.stub.answers |= {"/v1/charges/ch_1QaFirst": old, "/v1/invoices/in_1QaFirst": FIRST}
+    assert bench.purchases.fetch(a_pointer("payment", "ch_1QaFirst")) == SeeOther(ref=SUB, keep=True)
+
+
+def test_a_payment_intent_of_old_names_its_invoice(bench: Bench) -> None:
+    bench.stub.answers |= {
+        "/v1/invoice_payments": a_list(),
+        "/v1/payment_intents/pi_1QaFirst": {"id": "pi_1QaFirst", "invoice": {"id": "in_1QaFirst"}},
+        "/v1/invoices/in_1QaFirst": FIRST,
+    }
+    assert bench.purchases.fetch(PI) == SeeOther(ref=SUB, keep=True)
+
+
+def test_a_payment_finds_its_checkout_where_it_paid_no_invoice_of_a_subscription(bench: Bench) -> None:
+    bench.stub.answers["/v1/checkout/sessions"] = a_list(SESSION)
+    to = SeeOther(ref=CHECKOUT, keep=True)
+    assert bench.purchases.fetch(ONCE) == to
+    assert bench.stub.requests[-1].args["payment_intent"] == "pi_1QaOnce"
+    invoiced = a_list(LINK | {"invoice": "in_1QaOnce"})
+    bench.stub.answers |= {"/v1/invoice_payments": invoiced, "/v1/invoices/in_1QaOnce": FIRST | {"parent": None}}
+    assert bench.purchases.fetch(ONCE) == to
+    assert bench.purchases.fetch(a_pointer("credit", "in_1QaOnce")) == to
+
+
+def test_a_payment_of_nothing_that_is_licensed_changes_nothing(bench: Bench) -> None:
+    bench.stub.answers |= {"/v1/invoice_payments": a_list(), "/v1/checkout/sessions": a_list()}
+    assert isinstance(bench.purchases.fetch(PI), Waiting)
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "name", "to"),
+    [
+        ("charge", "charges/ch_1QaFirst", "charge.refunded__full", PI),
+        ("refund", "refunds/re_1QaFirst", "refund.failed__full", PI),
+        ("dispute", "disputes/dp_1QaFirst", "charge.dispute.closed__lost", PI),
+        (
+            "warning",
+            "radar/early_fraud_warnings/issfr_1QaFirst",
+            "radar.early_fraud_warning.created__actionable",
+            PI,
+        ),
+        ("credit_note", "credit_notes/cn_1QaFirst", "credit_note.created__seats", a_pointer("credit", "in_1QaFirst")),
+    ],
+)
+def test_what_a_thin_event_names_leads_to_its_payment_or_invoice(
+    bench: Bench, kind: str, path: str, name: str, to: Ref
+) -> None:
+    bench.stub.answers[f"/v1/{path}"] = an_object(name)
+    assert bench.purchases.fetch(a_pointer(kind, path.rpartition("/")[2])) == SeeOther(ref=to)
+
+
+def test_an_invoice_that_a_thin_event_names_leads_to_its_subscription(bench: Bench) -> None:
+    bench.stub.answers["/v1/invoices/in_1QaFirst"] = FIRST
+    assert bench.purchases.fetch(a_pointer("invoice", "in_1QaFirst")) == SeeOther(ref=SUB)
+
+
+def test_what_lags_its_event_is_tried_again(bench: Bench) -> None:
+    with pytest.raises(PermanentError):
+        bench.purchases.fetch(a_pointer("refund", "re_1QaFirst"))
+
+
+def lines_about(bench: Bench, *about: Ref) -> list[tuple[bool, int | None]]:
+    found = bench.purchases.fetch(SUB, about)
+    assert isinstance(found, Found)
+    assert from_seen("stripe", json.loads(json.dumps(found.seen))) == found.purchase
+    return [(bool(line.reversed), line.quantity) for line in found.purchase.lines]
+
+
+def test_a_look_reads_what_became_of_the_payments_that_are_about_it(refunded: Bench) -> None:
+    assert lines_about(refunded) == [(False, 5)]
+    assert lines_about(refunded, PI) == [(True, 5)]
+    failed = an_object("refund.failed__full")
+    refunded.stub.answers["/v1/refunds"] = a_list(failed)  # the charge may still say that it was refunded
+    assert lines_about(refunded, PI) == [(False, 5)]
+
+
+def test_a_lost_dispute_is_as_a_refund_and_a_won_one_is_none(refunded: Bench) -> None:
+    refunded.stub.answers |= {"/v1/refunds": a_list(), "/v1/charges": a_list()}
+    for name, back in (("charge.dispute.closed__lost", True), ("charge.dispute.closed__won", False)):
+        refunded.stub.answers["/v1/disputes"] = a_list(an_object(name))
+        assert lines_about(refunded, PI) == [(back, 5)]
+
+
+def test_an_open_dispute_and_a_warning_are_flags(refunded: Bench) -> None:
+    refunded.stub.answers |= {
+        "/v1/refunds": a_list(),
+        "/v1/charges": a_list(),
+        "/v1/disputes": a_list(an_object("charge.dispute.created__open")),
+        "/v1/radar/early_fraud_warnings": a_list(an_object("radar.early_fraud_warning.created__actionable")),
+    }
+    found = refunded.purchases.fetch(SUB, [PI])
+    assert isinstance(found, Found)
+    assert [flag.kind for flag in found.purchase.flags] == ["dispute", "early fraud warning"]
+    assert lines_about(refunded, PI) == [(False, 5)]
+
+
+def test_a_credit_note_says_how_many_seats_were_paid_back(refunded: Bench) -> None:
+    part = an_object("charge.refunded__part")
+    refund = an_object("refund.created__full", amount=24000)
+    refunded.stub.answers |= {
+        "/v1/charges": a_list(part),
+        "/v1/refunds": a_list(refund),
+        "/v1/credit_notes": a_list(an_object("credit_note.created__seats")),
+    }
+    assert lines_about(refunded, a_pointer("credit", "in_1QaFirst"), PI) == [(False, 3)]
+    found = refunded.purchases.fetch(SUB, [PI])
+    assert isinstance(found, Found)
+    assert found.purchase.flags == ()
+
+
+def test_a_one_off_sale_that_was_paid_back_is_off(refunded: Bench) -> None:
+    refunded.stub.answers |= {"/v1/invoice_payments": a_list(), "/v1/payment_intents/pi_1QaOnce": {"id": "pi_1QaOnce"}}
+    sold(refunded)
+    found = refunded.purchases.fetch(CHECKOUT, [ONCE])
+    assert isinstance(found, Found)
+    assert [bool(line.reversed) for line in found.purchase.lines] == [True]
 
 
 # Failures
@@ -429,19 +657,23 @@ def test_a_proxy_or_netrc_of_the_machine_is_not_used(
 # changes, purchases
 
 
-def test_changes_are_the_subscriptions_that_events_speak_of(bench: Bench) -> None:
-    renewal = fixture("invoice.paid__renewal")
-    broken = fixture("invoice.paid__first") | {"created": None}
+def test_changes_are_the_subjects_that_events_speak_of(bench: Bench) -> None:
+    renewal, refund = fixture("invoice.paid__renewal"), fixture("charge.refunded__full")
+    broken, once = fixture("invoice.paid__first") | {"created": None}, fixture("checkout.session.completed__one_off")
 
     def page(request: Request) -> dict[str, Any]:
+        if "refund.failed" in request.args.values():
+            return a_list(refund)
         if "starting_after" not in request.args:
-            return a_list(renewal, fixture("checkout.session.completed__one_off"), has_more=True)
+            return a_list(renewal, once, has_more=True)
         return a_list(broken, fixture("customer.subscription.created__active"), fixture("invoice.paid__manual"))
 
     bench.stub.answers["/v1/events"] = page
-    assert list(bench.purchases.changes(at(START))) == [
-        Changed(ref=SUB, at=at(renewal["created"])),
-        Changed(ref=SUB, at=at(fixture("customer.subscription.created__active")["created"])),
+    assert [(str(one.ref), one.at) for one in bench.purchases.changes(at(START))] == [
+        (str(SUB), at(renewal["created"])),
+        ("stripe/checkout/cs_test_a1First", at(once["created"])),
+        (str(SUB), at(fixture("customer.subscription.created__active")["created"])),
+        ("stripe/payment/pi_1QaFirst", at(refund["created"])),
     ]
 
 
@@ -449,11 +681,12 @@ def test_changes_ask_for_wanted_types_since_then_page_by_page(bench: Bench) -> N
     last = fixture("invoice.paid__first")
     bench.stub.answers["/v1/events"] = lambda request: a_list(last, has_more="starting_after" not in request.args)
     list(bench.purchases.changes(at(START) + timedelta(microseconds=5)))
-    first, second = (request.args for request in bench.stub.requests)
-    types = [value for name, value in first.items() if name.startswith("types")]
-    assert (first["created[gte]"], first["limit"], second["starting_after"]) == (str(START), "100", last["id"])
-    assert "invoice.paid" in types
-    assert len(types) <= 20
+    asked = [request.args for request in bench.stub.requests]
+    types = [{value for name, value in args.items() if name.startswith("types")} for args in asked]
+    assert all((args["created[gte]"], args["limit"]) == (str(START), "100") for args in asked)
+    assert [args.get("starting_after") for args in asked] == [None, last["id"]] * (len(asked) // 2)
+    assert all(len(group) <= 20 for group in types)
+    assert set().union(*types) == {type_ for type_ in EVENTS if type_.rpartition(".")[0] != "customer"}
 
 
 def test_purchases_come_from_the_list_pages_alone(bench: Bench) -> None:
@@ -464,7 +697,7 @@ def test_purchases_come_from_the_list_pages_alone(bench: Bench) -> None:
         a_subscription(None, id="sub_4", items=None),
         a_subscription(FIRST | {"status": "open"}, id="sub_5"),
     ]
-    bench.stub.answers["/v1/subscriptions"] = a_list(*rows)
+    bench.stub.answers |= {"/v1/subscriptions": a_list(*rows), "/v1/checkout/sessions": a_list()}
     told = {
         purchase.ref.id: (line.paid_until, line.invoiced)
         for purchase in bench.purchases.purchases()
@@ -476,7 +709,7 @@ def test_purchases_come_from_the_list_pages_alone(bench: Bench) -> None:
         "sub_3": (None, False),
         "sub_5": (None, True),
     }
-    (request,) = bench.stub.requests
+    request, _ = bench.stub.requests
     assert request.args["status"] == "all"
     assert {"data.latest_invoice", "data.customer"} <= set(request.args.values())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.stripe.purchase import found
+from connectors.stripe.purchase import found, from_seen
 from connectors.stripe.stored import assemble, contains, newest, stored
 from hub.domain import Ref, Standing
 from hub.errors import UnreadableError
-from hub.ports import Found, StoredObject, Unsupported, Waiting
+from hub.ports import Found, SeeOther, StoredObject, Unsupported, Waiting
 
 FIXTURES = Path(__file__).parent / "fixtures"
 SUB = Ref(source="stripe", kind="subscription", id="sub_1QaFirst")
@@ -285,9 +286,134 @@ def test_more_items_than_an_event_carries_need_an_api_key() -> None:
     assert isinstance(assemble("stripe", SUB, [cut], finder(ACME)), Unsupported)
 
 
-@pytest.mark.parametrize(("kind", "answer"), [("checkout", Unsupported), ("customer", Waiting)])
-def test_what_is_no_subscription_is_answered_all_the_same(kind: str, answer: type) -> None:
-    assert isinstance(assemble("stripe", Ref(source="stripe", kind=kind, id="x"), [], finder()), answer)
+@pytest.mark.parametrize("kind", ["checkout", "customer", "refund", "dispute", "warning", "charge", "credit_note"])
+def test_what_no_event_has_brought_yet_waits(kind: str) -> None:
+    assert isinstance(assemble("stripe", Ref(source="stripe", kind=kind, id="x"), [], finder()), Waiting)
+
+
+# one-off sales
+
+
+def a_ref(kind: str, id_: str) -> Ref:
+    return Ref(source="stripe", kind=kind, id=id_)
+
+
+def test_a_one_off_sale_is_told_by_its_line_items() -> None:
+    session = kept(an_event("checkout.session.completed__guest_with_lines"))
+    told = assemble("stripe", a_ref("checkout", session.id), [session], finder())
+    assert isinstance(told, Found)
+    (line,) = told.purchase.lines
+    assert (line.sku, line.quantity, line.once, told.purchase.standing) == ("PRO-PERPETUAL", 5, True, Standing.CURRENT)
+    assert told.purchase.customer.id == session.id
+
+
+def test_a_one_off_sale_is_told_by_its_metadata_where_it_has_no_line_items() -> None:
+    session = kept(an_event("checkout.session.completed__metadata"))
+    told = assemble("stripe", a_ref("checkout", session.id), [session], finder(ACME))
+    assert isinstance(told, Found)
+    (line,) = told.purchase.lines
+    assert (line.keys, line.quantity) == (("price_1QaPerpetual",), 3)
+
+
+def test_a_one_off_sale_that_says_nothing_of_what_was_bought_needs_an_api_key() -> None:
+    session = kept(an_event("checkout.session.completed__one_off"))
+    told = assemble("stripe", a_ref("checkout", session.id), [session], finder(ACME))
+    assert isinstance(told, Unsupported)
+    assert told.cause == "needs_api_key"
+
+
+def test_a_delayed_payment_that_fails_ends_the_sale() -> None:
+    waiting = an_event("checkout.session.completed__metadata", payment_status="unpaid")
+    failed = an_event("checkout.session.async_payment_failed__one_off", id="cs_test_c3Named")
+    for bodies, standing in (([waiting], Standing.PENDING), ([waiting, failed], Standing.ENDED)):
+        session = newest([kept(body) for body in bodies])
+        metadata = {**session.body, "metadata": {"price": "price_1", "quantity": None}}
+        told = assemble("stripe", a_ref("checkout", session.id), [replace(session, body=metadata)], finder(ACME))
+        assert isinstance(told, Found)
+        assert told.purchase.standing is standing
+
+
+# money that was paid back
+
+
+REFUNDED, LINK = kept(an_event("charge.refunded__full")), kept(an_event("invoice_payment.paid__card"))
+PI = a_ref("payment", "pi_1QaFirst")
+
+
+def test_a_refund_finds_its_subscription_by_the_invoice_payment_or_by_the_charge_s_invoice_of_old() -> None:
+    old = kept(an_event("charge.refunded__full_2020"))
+    for objects in ([REFUNDED, LINK], [old]):
+        assert assemble("stripe", PI, objects, finder(PAID)) == SeeOther(ref=SUB, keep=True)
+
+
+def test_a_refund_finds_its_subscription_by_an_invoice_that_names_the_payment() -> None:
+    _, *links = stored(an_event("invoice.paid__first", payment_intent="pi_1QaFirst", charge="ch_1QaFirst"))
+    assert [one.id for one in links] == ["pi_1QaFirst", "ch_1QaFirst"]
+    assert assemble("stripe", PI, [REFUNDED], finder(PAID, *links)) == SeeOther(ref=SUB, keep=True)
+
+
+def test_a_refund_finds_its_checkout_by_the_payment_intent_or_by_metadata() -> None:
+    _, *links = stored(an_event("checkout.session.completed__one_off"))
+    once = kept(an_event("charge.refunded__one_off"))
+    other = kept(an_event("charge.refunded__one_off", metadata={}))
+    to = SeeOther(ref=a_ref("checkout", "cs_test_a1First"), keep=True)
+    payment = a_ref("payment", "pi_1QaOnce")
+    assert assemble("stripe", payment, [once], finder()) == to
+    assert assemble("stripe", payment, [other], finder(*links)) == to
+
+
+def test_a_refund_of_a_payment_that_nobody_names_is_parked_until_somebody_does() -> None:
+    alone = assemble("stripe", PI, [REFUNDED], finder())
+    named = assemble("stripe", PI, [REFUNDED, LINK], finder())
+    assert isinstance(alone, Unsupported)
+    assert isinstance(named, Unsupported)
+    assert (alone.cause, alone.on, named.on) == ("needs_api_key", "pi_1QaFirst", "in_1QaFirst")
+
+
+def test_a_payment_of_which_nothing_was_paid_back_changes_nothing() -> None:
+    assert isinstance(assemble("stripe", PI, [LINK], finder()), Waiting)
+
+
+def test_a_credit_note_finds_its_subscription_by_its_invoice() -> None:
+    note = kept(an_event("credit_note.created__seats"))
+    credit = a_ref("credit", "in_1QaFirst")
+    assert assemble("stripe", credit, [note], finder(PAID)) == SeeOther(ref=SUB, keep=True)
+    parked = assemble("stripe", credit, [note], finder())
+    assert isinstance(parked, Unsupported)
+    assert parked.on == "in_1QaFirst"
+
+
+def test_what_was_paid_back_is_off_and_on_again_where_the_refund_failed() -> None:
+    failed = kept(an_event("refund.failed__full"))
+    for objects, back in (([REFUNDED, LINK], True), ([REFUNDED, LINK, failed], False)):
+        facts = assemble("stripe", SUB, [ACTIVE, PAID, *objects], finder(ACME, PAID))
+        assert isinstance(facts, Found)
+        assert [bool(line.reversed) for line in facts.purchase.lines] == [back]
+        assert from_seen("stripe", json.loads(json.dumps(facts.seen))) == facts.purchase
+
+
+def test_credited_seats_are_taken_from_their_line() -> None:
+    note = kept(an_event("credit_note.created__seats"))
+    facts = told([ACTIVE, PAID, note], ACME, PAID)
+    assert [line.quantity for line in facts.purchase.lines] == [3]
+    voided = newest([note, kept(an_event("credit_note.voided__seats"))])
+    assert [line.quantity for line in told([ACTIVE, PAID, voided], ACME, PAID).purchase.lines] == [5]
+
+
+# thin events
+
+
+THIN = (FIXTURES / "v1.customer.subscription.updated__thin.json").read_bytes()
+
+
+def test_a_thin_event_leaves_a_mark_that_parks_until_its_object_comes() -> None:
+    (mark,) = stored(THIN)
+    parked = assemble("stripe", SUB, [mark], finder())
+    assert isinstance(parked, Unsupported)
+    assert (parked.cause, parked.on) == ("needs_api_key", SUB.id)
+    older, twin = replace(ACTIVE, created=mark.created - 1), replace(ACTIVE, created=mark.created)
+    assert isinstance(assemble("stripe", SUB, [mark, older, PAID], finder(ACME)), Unsupported)
+    assert isinstance(assemble("stripe", SUB, [mark, twin, PAID], finder(ACME)), Found)
 
 
 # contains
@@ -301,7 +427,7 @@ SEEN = told([ACTIVE, PAID], ACME).seen
     [
         an_event("customer.subscription.created__active"),
         an_event("customer.subscription.created__active_2020"),
-        an_event("customer.subscription.created__active", cancel_at_period_end=True, default_payment_method=None),
+        an_event("customer.subscription.created__active", default_payment_method=None),
         an_event("invoice.paid__first"),
         an_event("invoice.paid__first_2020"),
         an_event("checkout.session.completed__subscription"),
@@ -318,6 +444,7 @@ def test_what_was_seen_contains_an_event_that_is_equal_in_all_that_counts(event:
     [
         an_event("customer.subscription.updated__quantity"),
         an_event("customer.subscription.created__active", status="past_due"),
+        an_event("customer.subscription.created__active", cancel_at_period_end=True),
         an_event("customer.subscription.created__active", trial_end=START + 5),
         an_event("customer.subscription.created__active", id="sub_2"),
         an_event("customer.subscription.created__active", items={"data": [], "has_more": False}),
