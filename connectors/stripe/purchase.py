@@ -161,7 +161,10 @@ class _Reading:
 
     def _paid_items(self) -> list[tuple[Reduced, _Paid | None]]:
         own = {item["id"]: self._trial() or self._own(item) for item in self.subscription["items"]}
-        return [(item, own[item["id"]] or self._joined(item, own)) for item in self.subscription["items"]]
+        return [
+            (item, own[item["id"]] or self._joined(item, own) or self._replaced(item))
+            for item in self.subscription["items"]
+        ]
 
     def _line(self, item: Reduced, paid: _Paid | None) -> Line:
         reversal = self.reversals.get(paid.invoice) if paid else None
@@ -295,6 +298,19 @@ class _Reading:
             if best is None or paid.until > best.until:
                 best = _Paid(paid.until, f"joined during the term of {sibling['id']}: {paid.because}", paid.invoice)
         return best
+
+    def _replaced(self, item: Reduced) -> _Paid | None:
+        """The paid period of an item that is gone, for one that took its place in mid-term; proof as in `_joined`."""
+        present = {each["id"] for each in self.subscription["items"]}
+        for invoice in self.invoices:
+            for line in invoice["lines"] if invoice["status"] == "paid" else ():
+                gone, period = line["subscription_item"], line["period"]
+                term = {"current_period_start": period["start"], "current_period_end": period["end"]}
+                if gone is None or gone in present or line["proration"] or not self._shares_term(item, term):
+                    continue
+                because = f"took the place of {gone}, which invoice {invoice['id']} paid until {day(period['end'])}"
+                return _Paid(period["end"], because, invoice["id"])
+        return None
 
     def _shares_term(self, item: Reduced, sibling: Reduced) -> bool:
         end = item["current_period_end"]

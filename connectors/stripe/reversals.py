@@ -106,7 +106,7 @@ def _judged(one: Reduced) -> Reversal:
     paid, back = _paid(one), _back(one)
     credited = sum(note["total"] or 0 for note in notes)
     flags = list(_flags(one, name))
-    because = _lost(one, name) or _all_back(name, paid, max(back, credited))
+    because = _lost(one, name) or _all_back(name, paid, back) or _all_back(name, _billed(one), credited)
     if not because and back > credited:
         flags.append(Flag(kind="partial refund", text=f"{back} of {paid} of {name} were paid back: {_BY_HAND}"))
     elif not because and any(_untold(note) for note in notes):
@@ -129,8 +129,13 @@ def _all_back(name: str, paid: int, back: int) -> str:
 def _paid(one: Reduced) -> int:
     """What was paid, in the smallest unit: by the charges that took it, else by what it was for."""
     taken = sum(charge["amount"] for charge in one["charges"] if charge["status"] != "failed")
+    return taken or _billed(one)
+
+
+def _billed(one: Reduced) -> int:
+    """What the payment was for: all of the invoice, some of which may have been paid from a balance."""
     billed: int | None = (one["invoice"] or {}).get("total") or one["total"]
-    return taken or billed or 0
+    return billed or 0
 
 
 def _back(one: Reduced) -> int:
