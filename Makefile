@@ -40,7 +40,8 @@ types: setup
 bench: setup  ## Measure speed and memory beside baselines of the same run (docs/bench.md).
 	@$(BIN)/python -m bench
 
-chaos-full: setup  ## The storm at full size, on SQLite: 10,000 events, 200 kills (prints its seed).
+chaos-full: setup  ## The faults and the storm at full size, on SQLite: 10,000 events, 200 kills (prints its seed).
+	@$(BIN)/python -m pytest -q -m full --timeout 3600 tests
 	@$(BIN)/python -m tests.chaos.storm --events 10000 --kills 200
 
 lock: setup  ## Write the lock files anew.

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select, update
 
 from hub import approvals, drain, lifecycle
 from hub.domain import Ref
-from hub.store import Store, subjects
+from hub.store import Store, records, subjects
 from hub.store.schema import approval, subject
 from hub.wiring import Hub
 
@@ -19,7 +19,7 @@ def subjects_called(store: Store, words: str) -> list[str]:
         return subjects.find(conn, words)
 
 
-def look(hub: Hub, words: str) -> dict[str, Any] | None:
+def look(hub: Hub, words: str, actor: str = "somebody") -> dict[str, Any] | None:
     """Looks at a subject in this process; None where nobody knows it and `words` is no whole name."""
     ref = _ref(hub, words)
     if ref is None:
@@ -27,7 +27,7 @@ def look(hub: Hub, words: str) -> dict[str, Any] | None:
     if hub.observe:
         hub.store.write(lambda conn: subjects.know(conn, ref))
     else:
-        ask(hub.store, ref, delay_s=hub.settings.timing.lease)  # ours for now; a worker takes it if we fail
+        ask(hub.store, ref, actor, delay_s=hub.settings.timing.lease)  # ours for now; a worker takes it if we fail
     result = drain.look_now(hub.shop, ref)
     if result is None:
         return {"subject": str(ref), "result": "busy", "reason": "a worker is at it right now"}
@@ -35,13 +35,14 @@ def look(hub: Hub, words: str) -> dict[str, Any] | None:
     return {"subject": str(ref), "result": name, "reason": getattr(result, "reason", "") or _summary(result)}
 
 
-def ask(store: Store, ref: Ref, *, delay_s: float = 0) -> None:
+def ask(store: Store, ref: Ref, actor: str = "somebody", *, delay_s: float = 0) -> None:
     """Makes a subject due because somebody asked; a dead, parked or held one comes back to life."""
 
     def unit(conn: Connection) -> None:
-        subjects.mark_due(conn, [ref], cause="asked", reason="somebody asked for a look", delay_s=delay_s)
+        subjects.mark_due(conn, [ref], cause="asked", reason=f"{actor} asked for a look", delay_s=delay_s)
         fresh = {"tries": 0, "crashes": 0, "failing_since": None}
         conn.execute(update(subject).where(subject.c.ref == str(ref)).values(**fresh))
+        records.audit(conn, actor, "command line", "look", str(ref), {})
 
     store.write(unit)
 

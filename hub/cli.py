@@ -162,7 +162,7 @@ def add(name: str, password_stdin: bool, as_json: bool) -> None:  # noqa: FBT001
     from hub import users as accounts  # noqa: PLC0415
 
     password = sys.stdin.readline().rstrip("\n") if password_stdin else _ask_password()
-    accounts.add_user(_ready_hub().store, name, password)
+    accounts.add_user(_ready_hub().store, name, password, by=_who())
     _tell(as_json, {"added": name}, f"{name} may log in now.")
 
 
@@ -174,7 +174,7 @@ def password(name: str, password_stdin: bool, as_json: bool) -> None:  # noqa: F
     from hub import users as accounts  # noqa: PLC0415
 
     new = sys.stdin.readline().rstrip("\n") if password_stdin else _ask_password()
-    accounts.set_password(_ready_hub().store, name, new)
+    accounts.set_password(_ready_hub().store, name, new, by=_who())
     _tell(as_json, {"changed": name}, f"{name} has a new password.")
 
 
@@ -184,7 +184,7 @@ def disable(name: str, as_json: bool) -> None:  # noqa: FBT001
     """Let a user log in no more."""
     from hub import users as accounts  # noqa: PLC0415
 
-    accounts.disable_user(_ready_hub().store, name)
+    accounts.disable_user(_ready_hub().store, name, by=_who())
     _tell(as_json, {"disabled": name}, f"{name} may not log in any more.")
 
 
@@ -317,7 +317,7 @@ def look(subject: str, dry_run: bool, as_json: bool) -> None:  # noqa: FBT001
     from hub import asking  # noqa: PLC0415
 
     hub = _ready_hub(observe=dry_run)
-    told = asking.look(hub, subject)
+    told = asking.look(hub, subject, _who())
     if told is None:
         _fail(NOT_FOUND, f"no subject is called {subject!r}; give its whole name: connection/kind/id")
     _tell(as_json, told, f"{told['subject']}: {told['result']} — {told['reason']}")

@@ -62,9 +62,9 @@ def _connections(rates: Sequence[tuple[Any, ...]]) -> Iterator[Metric]:
     """How each vendor that was ever asked is doing."""
     breaker = GaugeMetricFamily("hub_breaker_open", "1: the vendor keeps failing, left alone", labels=["connection"])
     hold = GaugeMetricFamily("hub_hold_seconds", "So long nobody asks this vendor", labels=["connection"])
-    for connection, broken, left in rates:
-        breaker.add_metric([connection], int(broken > 0))
-        hold.add_metric([connection], max(0.0, left))
+    for row in rates:
+        breaker.add_metric([row.connection], int(row.broken > 0))
+        hold.add_metric([row.connection], max(0.0, row.left))
     yield breaker
     yield hold
 

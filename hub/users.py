@@ -14,42 +14,44 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import Connection
 
 from hub.errors import PermanentError
-from hub.store import Store, accounts
+from hub.store import Store, accounts, records
 from hub.store.accounts import User
 
+ORIGIN = "command line"  # users are made and unmade nowhere else
 SHORTEST, LONGEST, NAME_LONGEST = 12, 1024, 200
 _hasher = PasswordHasher(time_cost=3, memory_cost=32 * 1024, parallelism=1)
 _two_at_a_time = threading.Semaphore(2)
 
 
-def add_user(store: Store, name: str, password: str) -> None:
+def add_user(store: Store, name: str, password: str, *, by: str = "") -> None:
     """Adds a user who may log in. PermanentError: the name is taken or unfit, the password too short."""
     _check_name(name)
     hash_ = _hash(password)
-    if not store.write(lambda conn: accounts.add(conn, name, hash_)):
+    if not store.write(lambda conn: accounts.add(conn, name, hash_) and _audited(conn, by, "user added", name)):
         raise PermanentError(
             f"there is a user {name!r} already", code="exists", hint=f"`hub users password {name}` sets a new password"
         )
 
 
-def set_password(store: Store, name: str, password: str) -> None:
+def set_password(store: Store, name: str, password: str, *, by: str = "") -> None:
     """Sets another password, switches the user on and ends all sessions. PermanentError as in add_user."""
     hash_ = _hash(password)
 
     def unit(conn: Connection) -> bool:
         accounts.close_sessions_of(conn, name)
-        return accounts.set_hash(conn, name, hash_) and accounts.set_disabled(conn, name, False)
+        done = accounts.set_hash(conn, name, hash_) and accounts.set_disabled(conn, name, False)
+        return done and _audited(conn, by, "password set", name)
 
     if not store.write(unit):
         raise _unknown(name)
 
 
-def disable_user(store: Store, name: str) -> None:
+def disable_user(store: Store, name: str, *, by: str = "") -> None:
     """Lets a user log in no more and ends all sessions. PermanentError: there is no such user."""
 
     def unit(conn: Connection) -> bool:
         accounts.close_sessions_of(conn, name)
-        return accounts.set_disabled(conn, name, True)
+        return accounts.set_disabled(conn, name, True) and _audited(conn, by, "user disabled", name)
 
     if not store.write(unit):
         raise _unknown(name)
@@ -73,6 +75,12 @@ def may_log_in(store: Store, name: str, password: str) -> bool:
     if _hasher.check_needs_rehash(known):
         hash_ = _hash(password)
         store.write(lambda conn: accounts.set_hash(conn, name, hash_))
+    return True
+
+
+def _audited(conn: Connection, by: str, action: str, name: str) -> bool:
+    """True, once it stands in the audit. `by` empty: whoever runs this process."""
+    records.audit(conn, by or "hub", ORIGIN, action, None, {"user": name})
     return True
 
 

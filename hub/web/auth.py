@@ -12,6 +12,7 @@ import hmac
 import secrets
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -40,6 +41,7 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 FAILURES, FAILURES_PER_ADDRESS, WINDOW_S = 5, 30, 60.0
+ACTS_PER_ADDRESS = 300  # a minute: more than a person presses, less than a script would
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +51,23 @@ class Visitor:
     name: str | None
     csrf: str
     open: bool = False
+
+
+class Pace:
+    """So many acts of an address in a minute, in this process."""
+
+    def __init__(self, allowed: int = ACTS_PER_ADDRESS) -> None:
+        self._allowed = allowed
+        self._minute, self._acts = 0, Counter[str]()
+        self._lock = threading.Lock()
+
+    def wait_s(self, address: str, now: float) -> float:
+        """Counts an act; seconds until this address may act again, 0: now."""
+        with self._lock:
+            if now // WINDOW_S != self._minute:
+                self._minute, self._acts = int(now // WINDOW_S), Counter()
+            self._acts[address] += 1
+            return WINDOW_S - now % WINDOW_S if self._acts[address] > self._allowed else 0.0
 
 
 class Failures:
@@ -81,7 +100,7 @@ class Failures:
 
 def install(app: Flask, hub: Hub) -> None:
     """Registers login and logout, and guards every route that is not a machine's."""
-    desk = _Desk(hub)
+    desk, pace = _Desk(hub), Pace()
     app.register_blueprint(_routes(hub, desk))
 
     @app.before_request
@@ -91,7 +110,10 @@ def install(app: Flask, hub: Hub) -> None:
         g.visitor = desk.visitor()
         if _has_nul():
             return _refused_page("it holds a NUL character, which no name or id has.", 400)
-        if request.method not in {"GET", "HEAD", "OPTIONS"} and (because := desk.forged(g.visitor)):
+        acts = request.method not in {"GET", "HEAD", "OPTIONS"}
+        if acts and (wait_s := pace.wait_s(request.remote_addr or "", time.monotonic())):
+            return _refused_page("too many came from here within a minute.", 429, wait_s)
+        if acts and (because := desk.forged(g.visitor)):
             return _refused_page(f"{because}. Go back, load the page again, and press the button once more.", 403)
         if g.visitor.name is None and request.endpoint not in PUBLIC and request.endpoint is not None:
             return redirect(f"/login?next={quote(_here())}")
@@ -242,9 +264,10 @@ def _audited(name: str, action: str) -> Callable[[Connection], None]:
     return lambda conn: records.audit(conn, name, origin, action, None, {})
 
 
-def _refused_page(because: str, status: int) -> AnyResponse:
+def _refused_page(because: str, status: int, wait_s: float = 0) -> AnyResponse:
+    headers = {"Retry-After": str(int(wait_s) + 1)} if wait_s else {}
     page = render_template("error.html", title="Nothing was done", text=f"This request was refused: {because}")
-    return Response(page, status)
+    return Response(page, status, headers)
 
 
 def digest(cookie: str) -> str:

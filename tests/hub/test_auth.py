@@ -246,7 +246,7 @@ def test_login_and_refusal_are_in_the_audit(small: tuple[str, Store]) -> None:
     Browser(small[0]).log_in()
     with small[1].read() as conn:
         rows = conn.execute(select(schema.audit.c.action, schema.audit.c.actor).order_by(schema.audit.c.id)).all()
-    assert [tuple(row) for row in rows] == [("login refused", "ida"), ("login", "ida")]
+    assert [tuple(row) for row in rows] == [("user added", "hub"), ("login refused", "ida"), ("login", "ida")]
 
 
 # -- users
