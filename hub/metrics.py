@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
 SUSPECTS = 100  # more are not counted
-_RATES = select(rate.c.connection, rate.c.broken, rate.c.hold_until - db_now())
+_RATES = select(rate.c.connection, rate.c.broken, (rate.c.hold_until - db_now()).label("left"))
 REGISTRY = CollectorRegistry()
 RECEIVED = Counter("hub_received", "Vendor events by outcome", ["connection", "outcome"], registry=REGISTRY)
 REJECTED = Counter("hub_rejected", "Requests refused, by reason", ["connection", "reason"], registry=REGISTRY)
@@ -44,7 +44,7 @@ class RecordCollector(Collector):
             doubled = conn.execute(select(func.count()).where(review.c.kind == "duplicate_group")).scalar_one()
             suspects = len(subjects.suspects(conn, SUSPECTS))
             takeovers = subjects.takeovers(conn)
-            rates = [tuple(row) for row in conn.execute(_RATES)]
+            rates = conn.execute(_RATES).all()
         yield states
         yield GaugeMetricFamily("hub_oldest_due_seconds", "Age of the oldest look that is due", value=age)
         yield GaugeMetricFamily("hub_unknown_creates", "Creates whose outcome is not known yet", value=unknown)
@@ -58,7 +58,7 @@ class RecordCollector(Collector):
         yield from _connections(rates)
 
 
-def _connections(rates: Sequence[tuple[Any, ...]]) -> Iterator[Metric]:
+def _connections(rates: Sequence[Any]) -> Iterator[Metric]:
     """How each vendor that was ever asked is doing."""
     breaker = GaugeMetricFamily("hub_breaker_open", "1: the vendor keeps failing, left alone", labels=["connection"])
     hold = GaugeMetricFamily("hub_hold_seconds", "So long nobody asks this vendor", labels=["connection"])

@@ -84,6 +84,8 @@ class Sender:
     events: Mapping[str, str | None]  # the vendor's types that lead to a subject -> the fact that each is, if any
     an_event: Callable[[str, str], bytes]  # id, type -> body
     type_of: Callable[[dict[str, Any]], str] = field(default=lambda body: str(body["type"]))
+    told_as: Callable[[str], str] = field(default=lambda type_: type_)  # the row of `events` that a type is told by
+    leads_only: frozenset[str] = frozenset()  # types that lead to a subject and are no fact
 
 
 def _stripe_settings(secrets: list[str]) -> dict[str, Any]:
@@ -99,6 +101,8 @@ STRIPE_SENDER = Sender(
     fixtures=FIXTURES / "stripe" / "fixtures",
     events=connectors.stripe.EVENTS,
     an_event=an_event,
+    told_as=lambda type_: type_.removeprefix("v1."),
+    leads_only=frozenset({"invoice_payment.paid"}),
 )
 
 

@@ -182,7 +182,7 @@ def _comes_of(later: StoredObject, earlier: StoredObject) -> bool:
 
 
 def _point_in_life(version: StoredObject) -> tuple[int, int, str, str]:
-    """A key that grows: created, completed < any other < deleted; draft < open < written off < void, paid; then the event id."""
+    """A key that grows: created, completed < others < deleted; draft < open < written off < void, paid; then the id."""
     step = {"created": 0, "completed": 0, "deleted": 2}.get(version.event_type.rpartition(".")[2], 1)
     status = _LIFE.get(str(version.body.get("status")), 0) if version.kind == "invoice" else 0
     return step, status, version.event_id, json.dumps([version.body, version.previous], sort_keys=True)

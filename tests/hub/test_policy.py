@@ -354,8 +354,10 @@ def test_a_fixed_number_of_seats_stands_whatever_was_bought() -> None:
     assert (found.seats, found.reasons["seats"].because) == (25, "quantity × seats a unit: 25 fixed")
 
 
-def test_case_24_a_maintenance_line_gives_no_license_of_its_own() -> None:
-    assert priced([a_row(maintains="PERP-1")], a_purchase()) == ()
+def test_case_24_a_maintenance_line_moves_the_maintenance_alone() -> None:
+    (found,) = priced([a_row(maintains="PERP-1")], a_purchase())
+    assert (found.offering, found.seats, found.expires_at, found.enabled) == ("PERP-1", None, None, None)
+    assert found.maintenance_until is not None
 
 
 def test_a_renewal_in_the_new_time_takes_the_new_row() -> None:
