@@ -321,9 +321,12 @@ def _needs_second_look(look: Look, found: Found, bodies: Sequence[bytes]) -> boo
 def _act_if_needed(look: Look, purchase: Purchase, wanted: tuple[License, ...]) -> str | Result:
     if purchase.standing is Standing.PENDING:
         return f"nothing is granted yet: the purchase is {purchase.status}"
-    if not _must_read(look) and _agrees(look, wanted):
+    # Of an ended purchase that it never saw, the record can't say that nothing is held: it may be a restored one.
+    if not _must_read(look) and look.memory.snapshots and _agrees(look, wanted):
         return "nothing to change: the license is what the purchase says"
     link = known_customer(look, purchase)
+    if link is None and not any(one.enabled for one in wanted):
+        link = find_customer(look, purchase, purchase.customer.customer_ref or look.facts["customer"])
     if link is None and not any(one.enabled for one in wanted):
         return f"nothing to license: the purchase is {purchase.status}"
     return _act(look, purchase, wanted, link)
