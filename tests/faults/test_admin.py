@@ -24,6 +24,8 @@ FORMS = {  # of every route that changes something
     "/logout": {},
     "/actions/look": {"ref": HELD},
     "/actions/approve": {"ref": HELD},
+    "/actions/hold": {"ref": HELD, "why": "a question is open"},
+    "/actions/release": {"ref": HELD},
     "/actions/review": {"id": "1"},
 }
 NASTY = ("'", '"', "%", "_", "\\", "' OR '1'='1", "'; DROP TABLE receipt; --", "%' --", "ü\u202e😀", "a" * 600, "[*?")
