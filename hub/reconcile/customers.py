@@ -64,7 +64,7 @@ def _listed_customer(look: Look, purchase: Purchase, account_ref: str) -> Link |
     doubt = intent is not None and intent.open
     recent = cursor is not None and look.leased.now() - cursor[1] < LISTING_LASTS_S
     if recent and not doubt and not purchase.customer.customer_ref:
-        return None
+        return known_customer(look, purchase)  # it may have been listed by another look since we asked for the link
     rows = look.call(lambda: [(ref, ref, id_) for ref, id_ in look.shop.licensing.customers()])
 
     def unit(conn: Connection) -> None:
