@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 from typing import TypeVar
 
 import structlog
@@ -82,7 +81,7 @@ def _changes(shop: Shop, source: PurchaseSource, name: str, cursor: tuple[str, f
     since = datetime.fromisoformat(cursor[0]) - OVERLAP if cursor else datetime.now(UTC) - OVERLAP
     newest, marked = None, 0
     for chunk in chunks(source.changes(since)):
-        newest = max([one.at for one in chunk] + ([newest] if newest else []))
+        newest = max([one.at for one in chunk] + ([newest] if newest else []), default=None)
         marked += _mark(shop, [one.ref for one in chunk], "in the vendor's list of changes")
     reached = max(newest or since + OVERLAP, since + OVERLAP)
 
@@ -105,8 +104,22 @@ def _too_old(cursor: tuple[str, float] | None, now: float) -> bool:
 
 
 def chunks(rows: Iterator[T]) -> Iterator[list[T]]:
-    """These rows, so many at a time."""
-    while chunk := list(islice(rows, CHUNK)):
+    """The rows, CHUNK at a time; where reading fails, first what was read, then the error.
+
+    So one list that is refused does not hide what another one told.
+    """
+    chunk: list[T] = []
+    try:
+        for row in rows:
+            chunk.append(row)
+            if len(chunk) == CHUNK:
+                yield chunk
+                chunk = []
+    except HubError:
+        if chunk:
+            yield chunk
+        raise
+    if chunk:
         yield chunk
 
 
