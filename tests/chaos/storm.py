@@ -28,7 +28,7 @@ from tests.world import Town, Vendors, a_town
 
 BLOWS = (
     *("receiver", "receiver", "worker", "worker", "job", "job", "job", "clock"),
-    *("redis", "flush", "freeze", "roll receiver"),  # rolling workers: test_chaos.py, I10
+    *("redis", "flush", "freeze", "roll receiver", "roll worker"),
 )
 WITHOUT_REDIS = tuple(blow for blow in BLOWS if blow not in {"redis", "flush"})
 FAULTS = {

@@ -41,8 +41,7 @@ def all_is_right(town: Town) -> None:
     assert [ref for ref, ids in groups.items() if len(ids) > 1] == []
 
 
-@pytest.mark.full
-@pytest.mark.parametrize("restarts", [2, 10])
+@pytest.mark.parametrize("restarts", [2, pytest.param(10, marks=pytest.mark.full)])
 def test_F06_a_database_that_crashes_and_connections_cut_amid_a_commit_lose_and_double_nothing(
     tmp_path: Path, own_postgres: Server, restarts: int
 ) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.stripe.purchase import STANDINGS, found, from_seen, to_purchase
@@ -400,7 +400,6 @@ def spoiled(base: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
     return st.dictionaries(st.sampled_from(sorted(base)), _junk, max_size=3).map(lambda junk: base | junk)
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)  # machines are shared
 @given(
     subscription=st.one_of(
         spoiled(a_subscription()),
