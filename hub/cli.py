@@ -244,7 +244,7 @@ def web(as_json: bool) -> None:  # noqa: ARG001, FBT001
 @click.argument("kind", default="looks")
 def worker(kind: str, as_json: bool) -> None:  # noqa: ARG001, FBT001
     """Run a worker (on RQ; without Redis it looks for work each second)."""
-    from hub import jobs, runtime, wiring  # noqa: PLC0415
+    from hub import jobs, wiring, working  # noqa: PLC0415
     from hub.log import configure  # noqa: PLC0415
 
     if kind not in jobs.KINDS:
@@ -255,7 +255,7 @@ def worker(kind: str, as_json: bool) -> None:  # noqa: ARG001, FBT001
     wiring.check_vendors(hub.settings)
     hub.bell.tell_if_none()
     hub.store.close()
-    runtime.work(hub, kind)
+    working.work(hub, kind)
 
 
 @_command(main)

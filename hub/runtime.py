@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import random
 import shutil
 import signal
 import socket
@@ -15,11 +14,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 import structlog
 
-from hub import jobs, limits, polling
+from hub import limits, polling
 from hub.drain import left_alone
 from hub.errors import HubError
 from hub.leases import LeaseBook
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 PDEATHSIG = 1
 STOP_S = 30.0
-POLL_WITHOUT_REDIS_S = 1.0
 POLL_AGAIN_S = 60.0  # so often a clock asks whether the list of entitlements is to be read
 
 
@@ -43,154 +41,6 @@ def die_with_parent() -> None:
     """Asks the kernel to end this process when its parent dies (Linux; elsewhere the parent is watched)."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PDEATHSIG, signal.SIGKILL)
-
-
-# -- worker
-
-
-class RedisAway(Exception):
-    """Redis does not answer: the worker goes on without it."""
-
-
-def work(hub: Hub, kind: str) -> None:
-    """Drains `kind` for ever: on RQ while Redis answers, else in a forked child each second. Ends on SIGTERM.
-
-    Looks for work on its own too, each tick: no bell and no clock is needed for what is due to be done.
-    """
-    stop = _Stop()
-    while not stop.asked:
-        if hub.bell.alive():
-            _work_on_rq(hub, kind, stop)
-        else:
-            stop.wait(POLL_WITHOUT_REDIS_S)
-        if not stop.asked and _is_due(hub):
-            stop.run_child(lambda: jobs.drain(kind))
-
-
-def _is_due(hub: Hub) -> bool:
-    """Whether there is work now. Leaves no connection open that a forked child could find."""
-    try:
-        with hub.store.read() as conn:
-            wait = subjects.next_due(conn, left_alone(hub.shop, conn))
-            return (wait is not None and wait <= 0) or bool(subjects.suspects(conn, 1))
-    except HubError as error:
-        log.warning("worker.record_away", error=str(error))
-        return False
-    finally:
-        hub.store.close()
-
-
-class _Stop:
-    """A wish to stop, handed on to the child at work."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        self._child = 0
-        self.listen()
-
-    def listen(self) -> None:
-        """Hears SIGTERM and SIGINT."""
-        signal.signal(signal.SIGTERM, self._ask)
-        signal.signal(signal.SIGINT, self._ask)
-
-    def _ask(self, _signal: int, _frame: FrameType | None) -> None:
-        self.asked = True
-        if self._child:
-            _send(self._child, signal.SIGTERM)
-
-    def run_child(self, job: Callable[[], object]) -> None:
-        """Runs `job` in a forked child, so that what it leaks or breaks goes with it."""
-        self._child = os.fork()
-        if self._child == 0:
-            _become_horse(os.getppid())
-            code = 0
-            try:
-                job()
-            except BaseException:
-                log.exception("worker.drain_failed")
-                code = 1
-            os._exit(code)
-        while True:
-            try:
-                os.waitpid(self._child, 0)
-            except InterruptedError:
-                continue
-            break
-        self._child = 0
-
-    def wait(self, seconds: float) -> None:
-        end = time.monotonic() + seconds
-        while not self.asked and time.monotonic() < end:
-            time.sleep(min(0.1, seconds))
-
-
-def _become_horse(parent: int) -> None:
-    """A job's process: dies with the worker, and on SIGTERM takes no new lease."""
-    die_with_parent()
-    if os.getppid() != parent:
-        os._exit(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: limits.stopping.set())
-
-
-def _work_on_rq(hub: Hub, kind: str, stop: _Stop) -> None:
-    worker = None
-    try:
-        worker = _rq_worker(hub, kind)
-        worker.work(logging_level="CRITICAL", max_idle_time=max(1, int(hub.settings.timing.tick)))
-    except Exception as error:  # noqa: BLE001  (whatever RQ meets: the loop decides anew)
-        log.warning("worker.redis_away", error=type(error).__name__)
-    finally:
-        stop.asked = stop.asked or bool(worker and worker.asked_to_stop)
-        stop.listen()  # RQ put its own handlers in place
-
-
-def _rq_worker(hub: Hub, kind: str) -> Any:  # noqa: ANN401  (rq's Worker, imported where it is used)
-    import redis  # noqa: PLC0415
-    from rq import Worker  # noqa: PLC0415
-    from rq.job import Job  # noqa: PLC0415
-
-    class AllowedJob(Job):
-        """Only our own functions run, whatever stands in Redis."""
-
-        @property
-        def func(self) -> Callable[..., object]:
-            if self.func_name != "hub.jobs.drain":
-                raise PermissionError(f"a job wants {self.func_name!r}")
-            return jobs.drain
-
-    class HubWorker(Worker):
-        asked_to_stop = False
-
-        def heartbeat(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
-            try:
-                super().heartbeat(*args, **kwargs)
-            except redis.exceptions.RedisError as error:
-                raise RedisAway(str(error)) from error
-
-        def setup_work_horse_signals(self) -> None:
-            _become_horse(os.getppid())
-
-        def handle_warm_shutdown_request(self) -> None:
-            self.asked_to_stop = True
-            if self.horse_pid:
-                _send(self.horse_pid, signal.SIGTERM)
-
-        def request_stop(self, signum: int, frame: FrameType | None) -> None:
-            self.asked_to_stop = True
-            super().request_stop(signum, frame)  # type: ignore[no-untyped-call]
-
-    queue = hub.bell.queue(kind)
-    name = f"{kind}-{socket.gethostname()}-{os.getpid()}-{random.randrange(1 << 32):08x}"  # noqa: S311
-    queue.job_class = AllowedJob
-    return HubWorker([queue], name=name, connection=hub.bell.redis(), serializer=queue.serializer, job_class=AllowedJob)
-
-
-def _send(pid: int, signal_: signal.Signals) -> None:
-    try:
-        os.kill(pid, signal_)
-    except ProcessLookupError:
-        return
 
 
 # -- clock

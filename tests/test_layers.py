@@ -129,9 +129,9 @@ def test_a_vendor_s_library_is_imported_in_one_folder(library: str) -> None:
 
 
 @pytest.mark.parametrize("package", ["rq", "redis"])
-def test_rq_and_redis_are_spoken_to_in_bell_and_runtime_alone(package: str) -> None:
+def test_rq_and_redis_are_spoken_to_in_bell_and_worker_alone(package: str) -> None:
     users = {name for name in FILES if any(one.split(".")[0] == package for one in imports(name))}
-    assert users <= {"hub.bell", "hub.runtime", "sandbox.play"}
+    assert users <= {"hub.bell", "hub.working", "hub.runtime", "sandbox.play"}
 
 
 def test_flask_is_the_web_s_alone() -> None:

