@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from hub.errors import UnreadableError
@@ -32,6 +33,16 @@ def loads(body: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise UnreadableError("no JSON object")
     return value
+
+
+def alike(one: bytes, other: bytes, told: Callable[[dict[str, Any]], object]) -> bool:
+    """Whether both bodies tell the same, which is for `told` to pick; False where one of two others can't be read."""
+    if one == other:
+        return True
+    try:
+        return told(loads(one)) == told(loads(other))
+    except UnreadableError:
+        return False
 
 
 def _problem(error: Exception) -> str:

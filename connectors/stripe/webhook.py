@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from connectors.jsonsafe import loads
+from connectors.jsonsafe import alike, loads
 from connectors.stripe.fields import id_of, moment, part, text
 from connectors.stripe.shapes import payment_of, reduced_invoice_payment, subscription_of
 from hub.domain import Envelope, Event, Ref
@@ -182,13 +182,7 @@ class StripeWebhooks:
 
     def same(self, one: bytes, other: bytes) -> bool:
         """Whether both bodies tell the same; `pending_webhooks` and the like differ between deliveries."""
-        if one == other:
-            return True
-        try:
-            first, second = loads(one), loads(other)
-        except UnreadableError:
-            return False
-        return all(first.get(key) == second.get(key) for key in ("type", "created", "data", "related_object"))
+        return alike(one, other, lambda body: [body.get(key) for key in ("type", "created", "data", "related_object")])
 
     def refused(self, envelope: Envelope) -> str | None:
         """Why an authentic event is not for this connection; None where it is.

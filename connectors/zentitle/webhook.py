@@ -19,7 +19,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from connectors.jsonsafe import loads
+from connectors.jsonsafe import alike, loads
 from connectors.zentitle.client import OverdraftLimit, utc
 from connectors.zentitle.keys import SIZES, Key, Keys
 from hub.domain import Envelope, Event, Json, Ref, Told
@@ -90,13 +90,7 @@ class ZentitleWebhooks:
 
     def same(self, one: bytes, other: bytes) -> bool:
         """Whether both bodies tell the same; `callAttempt` grows with each delivery."""
-        if one == other:
-            return True
-        try:
-            first, second = loads(one), loads(other)
-        except UnreadableError:
-            return False
-        return first | {"callAttempt": None} == second | {"callAttempt": None}
+        return alike(one, other, lambda body: body | {"callAttempt": None})
 
     def refused(self, envelope: Envelope) -> str | None:  # noqa: ARG002 (the port's)
         """None: a body names no tenant, and the key is the tenant's own."""
