@@ -33,14 +33,20 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 PDEATHSIG = 1
+SERVED_BY = "SERVED_BY"  # the pid of the server whose child serves
 STOP_S = 30.0
 POLL_AGAIN_S = 60.0  # so often a clock asks whether the list of entitlements is to be read
 
 
-def die_with_parent() -> None:
-    """Asks the kernel to end this process when its parent dies (Linux; elsewhere the parent is watched)."""
+def die_with_parent(parent: int | None = None) -> None:
+    """Asks the kernel to end this process when its parent dies (Linux; elsewhere the parent is watched).
+
+    Ends it now where its parent is no longer `parent`: that one died before it could be asked.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PDEATHSIG, signal.SIGKILL)
+    if parent is not None and os.getppid() != parent:
+        os._exit(1)
 
 
 # -- clock

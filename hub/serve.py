@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 from granian import Granian
 from granian.constants import Interfaces
 from granian.http import HTTP1Settings
 
+from hub.runtime import SERVED_BY
 from hub.settings import Settings
 
 HEADER_READ_MS = 10_000
@@ -14,6 +17,7 @@ DRAIN_S = 9
 
 def serve(settings: Settings) -> None:
     """Serves until SIGTERM; open requests are finished, at most DRAIN_S."""
+    os.environ[SERVED_BY] = str(os.getpid())
     Granian(
         "hub.web.app:from_environment",
         factory=True,

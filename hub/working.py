@@ -126,9 +126,7 @@ def _stops_held() -> Iterator[None]:
 
 def _become_horse(parent: int) -> None:
     """A job's process: dies with the worker, and on SIGTERM takes no new lease."""
-    die_with_parent()
-    if os.getppid() != parent:
-        os._exit(1)
+    die_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: limits.stopping.set())
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -69,7 +70,7 @@ def _unavailable(error: Unavailable) -> Response:
 def from_environment() -> Gateway:
     """What the server loads in its worker process: the hub of HUB_CONFIG."""
     log.configure("web")
-    runtime.die_with_parent()
+    runtime.die_with_parent(int(os.environ[runtime.SERVED_BY]) if runtime.SERVED_BY in os.environ else None)
     hub = wiring.build(settings.load())
     wiring.start(hub)
     hub.bell.tell_if_none()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -12,7 +14,7 @@ import pytest
 import requests
 from sqlalchemy import func, select
 
-from hub.runtime import wait_for_port
+from hub.runtime import this_hub, wait_for_port
 from hub.store.schema import lease, receipt
 from tests.factories import a_signature, an_event
 from tests.world import SECRET, Town, a_town
@@ -155,3 +157,30 @@ def test_I10_the_clock_ends_at_once_also_amid_a_sweep(tmp_path: Path, sqlite_url
         town.keep_up()
         town.until(lambda: _leases(town) == 1)
         assert town.end("clock") <= 10
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
+def test_I10_a_receiver_whose_server_is_killed_while_it_starts_stays_behind_nowhere(
+    tmp_path: Path, sqlite_url: str
+) -> None:
+    with a_town(tmp_path, sqlite_url, without=("web", "worker", "clock")) as town:
+        for moment in (0.2, 0.4, 0.6, 0.8, 1.0, 1.3):
+            server = subprocess.Popen(this_hub("web"), env=town.environ, stdout=subprocess.DEVNULL, stderr=town.log)
+            time.sleep(moment)
+            server.kill()
+            server.wait()
+        town.until(lambda: _of(town) == [], 10)
+
+
+def _of(town: Town) -> list[int]:
+    """Processes that still serve this town's hub."""
+    config = f"HUB_CONFIG={town.environ['HUB_CONFIG']}".encode()
+    pids = [int(one.name) for one in Path("/proc").iterdir() if one.name.isdigit()]
+    return [pid for pid in pids if config in _read(pid, "environ") and b"hub\0web" in _read(pid, "cmdline")]
+
+
+def _read(pid: int, name: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/{name}").read_bytes()
+    except OSError:  # it has ended
+        return b""
