@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from hypothesis import strategies as st
 from sqlalchemy import create_engine, text
 
 from hub.store import Store
@@ -23,6 +24,11 @@ from hub.store.migrate import upgrade
 SHARED = Path(__file__).parents[1] / ".." / "shared"
 _databases = itertools.count()
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+
+
+def pytest_configure() -> None:
+    """Hypothesis makes its table of all characters now: in the first example that uses it, that would count as slow."""
+    st.characters().validate()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

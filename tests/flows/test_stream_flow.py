@@ -98,9 +98,10 @@ def test_a_clock_that_is_killed_leaves_no_gap(town: Town) -> None:
 
 
 def test_the_chains_hold_and_say_where_they_do_not(town: Town) -> None:
+    town.vendors.buy("PRO-100", 2)
     told(town)
     assert [row["holds"] for row in town.hub("events", "verify")] == [True, True]
     with town.store.engine.begin() as conn:
-        conn.exec_driver_sql("UPDATE change SET cause = 'nothing' WHERE position = 2")
+        assert conn.exec_driver_sql("UPDATE change SET cause = 'nothing' WHERE position = 2").rowcount == 1
     (row,) = [row for row in town.hub("events", "verify") if row["table"] == "change"]
     assert (row["holds"], row["broken at"]) == (False, 2)
