@@ -26,7 +26,8 @@ _databases = itertools.count()
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
-def pytest_configure() -> None:
+@pytest.fixture(scope="session", autouse=True)
+def characters_known() -> None:
     """Hypothesis makes its table of all characters now: in the first example that uses it, that would count as slow."""
     st.characters().validate()
 
