@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 export XDG_RUNTIME_DIR ?= /tmp
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
-JOBS   ?= 2
+JOBS   ?= 3
 
 .PHONY: help run test test-browser check setup setup-run fix lint types bench chaos-full lock clean
 
