@@ -8,37 +8,30 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from http.cookiejar import DefaultCookiePolicy
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import urlencode, urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, stop_before_delay
 from tenacity.wait import wait_random_exponential
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
+from connectors.wire import BODY_LIMIT, Wire, content, was_sent
 from hub.domain import Json
 from hub.errors import HubError, PermanentError, RetryableError, UnknownResult
 from hub.ports import Deps
 
-BODY_LIMIT = 8 * 1024 * 1024
-POOL_SIZE = 64
 SHORT_TRIES = 3
 SHORT_TOTAL_S = 10.0
 SHORT_RETRY_AFTER_S = 5.0
 LONGEST_HOLD_S = 24 * 3600.0
 SECRET_FIELDS = ("client_secret", "password", "refresh_token")
-_CHUNK = 64 * 1024
 _MESSAGE_LIMIT = 300
 
 HINTS = {
@@ -141,7 +134,8 @@ class Http:
         self._deps = deps
         self._access = access
         self._complaint = complaint
-        self._session = _session({"Accept": "application/json", **(headers or {})})
+        self._headers = {"Accept": "application/json", **(headers or {})}
+        self._wire = Wire()
         self._retrying = Retrying(
             retry=retry_if_exception_type(_Brief),
             stop=stop_after_attempt(SHORT_TRIES) | stop_before_delay(SHORT_TOTAL_S),
@@ -174,7 +168,7 @@ class Http:
 
     def close(self) -> None:
         """Lets the connections go."""
-        self._session.close()
+        self._wire.close()
 
     def _ask(self, ask: _Ask) -> Reply:
         try:
@@ -194,30 +188,23 @@ class Http:
 
     def _send(self, ask: _Ask, token: str | None) -> _Answer:
         self._deps.limiter.acquire()
-        _wire.sent = False
         try:
             answer = self._exchange(ask, token)
         except (requests.RequestException, HTTPError, OSError) as error:
             self._deps.answered(False)
-            raise _broken(ask, error, sent=_wire.sent) from error
+            raise _broken(ask, error, sent=was_sent()) from error
         self._deps.answered(not fails(answer.status))
         return answer
 
     def _exchange(self, ask: _Ask, token: str | None) -> _Answer:
         limits = (self._deps.connect_timeout_s, self._deps.read_timeout_s)
         until = time.monotonic() + sum(limits)
-        response = self._session.request(
-            ask.method,
-            self._base_url + ask.path + (f"?{urlencode(ask.query)}" if ask.query else ""),
-            headers={"Authorization": f"Bearer {token}"} if token else None,
-            json=ask.body,
-            data=ask.form,
-            timeout=limits,
-            allow_redirects=False,
-            stream=True,
-        )
+        url = self._base_url + ask.path + (f"?{urlencode(ask.query)}" if ask.query else "")
+        bearer = {"Authorization": f"Bearer {token}"} if token else {}
+        kind, body = _encoded(ask)
+        response = self._wire.send(ask.method, url, {**self._headers, **kind, **bearer}, body, limits)
         try:
-            return _Answer(status=response.status_code, headers=response.headers, content=_content(response, until))
+            return _Answer(status=response.status_code, headers=response.headers, content=content(response, until))
         finally:
             response.close()
 
@@ -230,6 +217,15 @@ class Http:
         if named_s is not None:
             self._deps.limiter.hold(named_s)
         raise _refusal(ask, answer.status, _said(self._complaint, answer, hidden), named_s)
+
+
+def _encoded(ask: _Ask) -> tuple[Mapping[str, str], bytes | None]:
+    """The header and the bytes of what is sent."""
+    if ask.form is not None:
+        return {"Content-Type": "application/x-www-form-urlencoded"}, urlencode(ask.form).encode()
+    if ask.body is not None:
+        return {"Content-Type": "application/json"}, json.dumps(ask.body).encode()
+    return {}, None
 
 
 def retry_after_s(value: str | None, now: datetime) -> float | None:
@@ -313,21 +309,6 @@ def _said(complaint: Complaint, answer: _Answer, hidden: Iterable[str | None]) -
     return " ".join(text.split())[:_MESSAGE_LIMIT]
 
 
-def _content(response: requests.Response, until: float) -> bytes | None:
-    """The body; None where it is too long; TimeoutError where it drips past `until` (monotonic)."""
-    parts: list[bytes] = []
-    size = 0
-    while part := response.raw.read1(_CHUNK, decode_content=True):
-        size += len(part)
-        if size > BODY_LIMIT:
-            return None
-        if time.monotonic() > until:
-            message = "the answer took too long"
-            raise TimeoutError(message)
-        parts.append(part)
-    return b"".join(parts)
-
-
 _backoff = wait_random_exponential(multiplier=0.2, max=2)
 
 
@@ -336,53 +317,3 @@ def _pause_s(state: RetryCallState) -> float:
     named_s = error.retry_after if isinstance(error, RetryableError) else None
     # A little more than the vendor named, so that the hold on the limiter has ended when we ask it.
     return _backoff(state) if named_s is None else named_s + 0.05
-
-
-class _Wire(threading.local):
-    """Whether this thread's request has begun to leave.
-
-    Exceptions alone can't tell: a TLS error may come from the handshake (nothing sent) or from reading the answer.
-    """
-
-    sent = False
-
-
-_wire = _Wire()
-
-
-class _Connection(HTTPConnection):
-    def send(self, data: Any) -> None:  # noqa: ANN401 - as http.client has it
-        if self.sock is None:
-            self.connect()
-        _wire.sent = True
-        super().send(data)
-
-
-class _TlsConnection(_Connection, HTTPSConnection):
-    pass
-
-
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
-
-
-class _TlsPool(HTTPSConnectionPool):
-    ConnectionCls = _TlsConnection
-
-
-class _Adapter(HTTPAdapter):
-    """requests' own adapter, on connections that say when something was sent."""
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as requests has it
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
-
-
-def _session(headers: Mapping[str, str]) -> requests.Session:
-    session = requests.Session()
-    session.trust_env = False  # no proxies and no .netrc of whoever runs us
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    session.headers.update({"User-Agent": "licensing-hub", **headers})
-    session.mount("http://", _Adapter(pool_maxsize=POOL_SIZE))
-    session.mount("https://", _Adapter(pool_maxsize=POOL_SIZE))
-    return session

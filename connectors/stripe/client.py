@@ -12,13 +12,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import quote
 
 import requests
 import stripe
-from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
 from connectors.http import fails, is_safe_url, retry_after_s
@@ -28,13 +26,12 @@ from connectors.stripe.purchase import found, to_purchase
 from connectors.stripe.settings import Settings
 from connectors.stripe.shapes import reduced_invoice
 from connectors.stripe.webhook import EVENTS, envelope_of
+from connectors.wire import Wire, content
 from hub.domain import Purchase, Ref
 from hub.errors import ConfigurationError, HubError, PermanentError, RetryableError, UnreadableError
 from hub.ports import Changed, Deps, Finding, Found, Gone, SeeOther, Waiting
 
 PAGE = 100  # Stripe's most
-POOL_SIZE = 64
-_CHUNK = 64 * 1024
 _MOST_TYPES = 20  # that `types` takes
 # Customer events make no purchase due.
 _TYPES = tuple(type_ for type_ in EVENTS if type_.rpartition(".")[0] != "customer")
@@ -356,11 +353,7 @@ class _Http(stripe.HTTPClient):
     def __init__(self, connect_timeout_s: float, read_timeout_s: float) -> None:
         super().__init__()
         self._limits = (connect_timeout_s, read_timeout_s)
-        self._session = requests.Session()
-        self._session.trust_env = False  # no proxies; a .netrc would replace our Authorization
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        for scheme in ("https://", "http://"):
-            self._session.mount(scheme, HTTPAdapter(pool_maxsize=POOL_SIZE))
+        self._wire = Wire()
 
     def request(
         self,
@@ -374,39 +367,30 @@ class _Http(stripe.HTTPClient):
         """Body, status and headers; APIConnectionError where none came in time."""
         until = time.monotonic() + sum(self._limits)
         try:
-            with self._session.request(
-                method, url, headers=headers, data=post_data, timeout=self._limits, allow_redirects=False, stream=True
-            ) as response:
-                content = _content(response, until)
-                return _in_shape(response.status_code, content), response.status_code, response.headers
+            sent = post_data.encode() if isinstance(post_data, str) else post_data
+            with self._wire.send(method.upper(), url, headers or {}, sent, self._limits) as response:
+                body = content(response, until)
+                if body is None:
+                    raise stripe.APIConnectionError("the answer is too long")  # type: ignore[no-untyped-call]
+                return _in_shape(response.status_code, body), response.status_code, response.headers
         except (requests.RequestException, HTTPError, OSError) as error:
             raise stripe.APIConnectionError(type(error).__name__) from error  # type: ignore[no-untyped-call]
 
     def close(self) -> None:
         """Lets the connections go."""
-        self._session.close()
+        self._wire.close()
 
 
-def _in_shape(status: int, content: bytes) -> bytes:
+def _in_shape(status: int, body: bytes) -> bytes:
     """The body, or an empty error of Stripe's shape for a failure that is not in it (a proxy's, say).
 
     The library fails over `{"error": "text"}` (AttributeError), and loses the headers of a page of HTML (16.1.0).
     """
     if status < HTTPStatus.MULTIPLE_CHOICES:
-        return content
+        return body
     try:
-        told = json.loads(content)
+        told = json.loads(body)
     except (ValueError, RecursionError):
         told = None
     in_shape = isinstance(told, dict) and isinstance(told.get("error"), dict)
-    return content if in_shape else b'{"error": {}}'
-
-
-def _content(response: requests.Response, until: float) -> bytes:
-    """The body; TimeoutError where it drips past `until` (monotonic)."""
-    parts: list[bytes] = []
-    while piece := response.raw.read1(_CHUNK, decode_content=True):
-        if time.monotonic() > until:
-            raise TimeoutError
-        parts.append(piece)
-    return b"".join(parts)
+    return body if in_shape else b'{"error": {}}'
