@@ -32,7 +32,8 @@ CHUNK = 200
 def sweep(shop: Shop, connector: Connector) -> int:
     """Marks due what changed since the last sweep, or what differs from the full list; how many.
 
-    Repeatable; the cursor moves only when the list was read to its end.
+    Repeatable; a cursor moves only when its list was read to the end. Where the full list is refused, the list of
+    changes is read all the same: a key that may not read all of the one must not hide the other for ever.
     """
     source = connector.purchases
     if source is None or not source.can_read:
@@ -42,9 +43,12 @@ def sweep(shop: Shop, connector: Connector) -> int:
         cursor = records.get_cursor(conn, name)
         full = records.get_cursor(conn, f"full:{connector.name}")
         now = subjects.now(conn)
-    marked = 0
-    if full is None or now - full[1] >= shop.timing.full_sweep or _too_old(cursor, now):
-        marked += full_sweep(shop, connector, source)
+    is_due = full is None or now - full[1] >= shop.timing.full_sweep or _too_old(cursor, now)
+    try:
+        marked = full_sweep(shop, connector, source) if is_due else 0
+    except HubError:
+        _changes(shop, source, name, cursor)
+        raise
     return marked + _changes(shop, source, name, cursor)
 
 

@@ -190,6 +190,16 @@ def test_I7_lost_webhooks_are_repaired_by_the_sweep(tmp_path: Path) -> None:
         check(world)
 
 
+def test_I7_a_full_list_that_is_refused_does_not_hide_the_list_of_changes(tmp_path: Path) -> None:
+    with a_world(tmp_path) as world:
+        world.buy("PRO-100", 5)
+        world.events()  # nobody hears of it
+        world.stripe.faults.configure({"plan": [{"fault": "error", "method": "GET", "path": "/v1/subscriptions"}]})
+        assert "/v1/subscriptions" in str(sweep_all(world.hub.shop)["stripe"])
+        check(world)
+        assert len(world.grants()) == 1
+
+
 def test_I7_reads_that_lag_behind_their_own_events_are_looked_at_again(tmp_path: Path) -> None:
     with a_world(tmp_path) as world:
         one = world.buy("PRO-100", 5)

@@ -368,9 +368,11 @@ def _time(text: str) -> datetime:
 
 
 class World(Vendors):
-    """Vendors, a record, and a hub whose work is done when the test says so."""
+    """Vendors, a record, and a hub whose work is done when the test says so; `more` is added to its hub.toml."""
 
-    def __init__(self, folder: Path, database: str, *, seed: int = 0, shape: str = "current", **values: Any) -> None:
+    def __init__(
+        self, folder: Path, database: str, *, seed: int = 0, shape: str = "current", more: str = "", **values: Any
+    ) -> None:
         self.roll = random.Random(seed)
         self.stack = ExitStack()
         clock = Clock()
@@ -381,7 +383,7 @@ class World(Vendors):
         )
         self.config = folder / "hub.toml"
         self.config.write_text(
-            config_text(database=database, stripe=self.stripe_url, zentitle=self.zentitle_url, **values)
+            config_text(database=database, stripe=self.stripe_url, zentitle=self.zentitle_url, **values) + more
         )
         self.hub = wiring.build(settings.load(self.config, {}))
         upgrade(self.hub.store)

@@ -8,8 +8,9 @@ This file is the front: keys, accounts, repeated requests, admin calls. Behind i
     emulator_api            routes: what is read and written where
     emulator_wire           parameters, pages, filters
     emulator_billing        one account put together, its customers and catalog
-    emulator_subscriptions, _schedules, _invoices, _credit_notes, _payments, _checkout
+    emulator_subscriptions, _schedules, _quotes, _invoices, _manual, _credit_notes, _payments, _intents, _checkout
                             what Stripe does, and the events this raises
+    emulator_methods        test cards and bank debits, and how a payment with each goes
     emulator_books          objects, lists, read lag, timers, events
     emulator_objects, _shapes, _thin    what is told: the objects, older spellings, thin events
     emulator_webhooks       delivery

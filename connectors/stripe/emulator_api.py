@@ -41,6 +41,11 @@ CREATE = {
     "checkout/sessions": "checkout.create",
     "refunds": "payments.refund",
     "credit_notes": "credit_notes.create",
+    "payment_methods": "methods.create",
+    "payment_intents": "intents.create",
+    "invoiceitems": "manual.create_item",
+    "invoices": "manual.create_invoice",
+    "quotes": "quotes.create",
 }
 UPDATE = {
     "customers": "update_customer",
@@ -63,7 +68,17 @@ VERBS: dict[tuple[str, str], tuple[str, bool]] = {
     ("subscription_schedules", "cancel"): ("schedules.cancel", False),
     ("checkout/sessions", "expire"): ("checkout.expire", False),
     ("credit_notes", "void"): ("credit_notes.void", False),
+    ("payment_methods", "attach"): ("methods.attach", True),
+    ("payment_methods", "detach"): ("methods.detach", False),
+    ("payment_intents", "confirm"): ("intents.confirm", True),
+    ("payment_intents", "cancel"): ("intents.cancel", True),
+    ("quotes", "finalize"): ("quotes.finalize", True),
+    ("quotes", "accept"): ("quotes.accept", False),
+    ("quotes", "cancel"): ("quotes.cancel", False),
+    ("payment_pages", "confirm"): ("checkout.confirm_page", True),
 }
+
+SOLD = {"checkout/sessions": "checkout.session", "quotes": "quote"}  # kinds with line items, and their objects
 
 
 def _rules() -> Iterator[Rule]:
@@ -83,7 +98,9 @@ def _rules() -> Iterator[Rule]:
     yield rule("subscriptions/<id_>", "DELETE", "cancel_subscription")
     yield rule("invoices/<id_>/lines", "GET", "list_lines", kind="invoices")
     yield rule("credit_notes/<id_>/lines", "GET", "list_lines", kind="credit_notes")
-    yield rule("checkout/sessions/<id_>/line_items", "GET", "list_session_lines")
+    for kind in SOLD:
+        yield rule(f"{kind}/<id_>/line_items", "GET", "list_sold_lines", kind=kind)
+    yield rule("payment_pages/<id_>", "GET", "payment_page")
     yield rule("events", "GET", "list_events")
     yield rule("events/<id_>", "GET", "retrieve_event")
     yield Rule("/v2/core/events", methods=["GET"], endpoint="list_thin_events")
@@ -152,9 +169,10 @@ class Api:
                 )
             case "charge", "refunds":
                 return page(self._seen("refunds", charge=value["id"]), f"/v1/charges/{value['id']}/refunds")
-            case "checkout.session", "line_items":
-                lines = self.books.get("checkout/sessions", value["id"])["_lines"]
-                return part_page(f"/v1/checkout/sessions/{value['id']}/line_items", {}, lines)
+            case "checkout.session" | "quote" as sold, "line_items":
+                kind = next(kind for kind, object_ in SOLD.items() if object_ == sold)
+                lines = self.books.get(kind, value["id"])["_lines"]
+                return part_page(f"/v1/{kind}/{value['id']}/line_items", {}, lines)
         raise _unexpandable(name)
 
     def _seen(self, kind: str, **filters: str) -> list[Obj]:
@@ -198,12 +216,15 @@ class Api:
         shown = shaped_lines(lines, self.shape) if kind == "invoices" else lines
         return part_page(f"/v1/{kind}/{id_}/lines", parameters(request, "list lines"), shown)
 
-    def list_session_lines(self, request: Request, id_: str) -> Obj:
-        session = self.books.get("checkout/sessions", id_)
-        if self.books.lag.seen(session) is None:
-            raise missing("checkout/sessions", id_)
+    def list_sold_lines(self, request: Request, kind: str, id_: str) -> Obj:
+        sold = self.books.get(kind, id_)
+        if self.books.lag.seen(sold) is None:
+            raise missing(kind, id_)
         params = parameters(request, "list lines")
-        return self._shown(part_page(f"/v1/checkout/sessions/{id_}/line_items", params, session["_lines"]), params)
+        return self._shown(part_page(f"/v1/{kind}/{id_}/line_items", params, sold["_lines"]), params)
+
+    def payment_page(self, request: Request, id_: str) -> Obj:
+        return self.billing.checkout.page(id_)
 
     # Writing
 

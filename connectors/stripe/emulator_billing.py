@@ -6,9 +6,13 @@ from connectors.stripe import emulator_objects as objects
 from connectors.stripe.emulator_books import Books, Refusal, merge, need, subscription_of
 from connectors.stripe.emulator_checkout import Checkout
 from connectors.stripe.emulator_credit_notes import CreditNotes
+from connectors.stripe.emulator_intents import Intents
 from connectors.stripe.emulator_invoices import Invoices
+from connectors.stripe.emulator_manual import Manual
+from connectors.stripe.emulator_methods import Methods
 from connectors.stripe.emulator_objects import Obj
 from connectors.stripe.emulator_payments import Payments
+from connectors.stripe.emulator_quotes import Quotes
 from connectors.stripe.emulator_schedules import Schedules
 from connectors.stripe.emulator_subscriptions import OVER, Subscriptions
 
@@ -19,11 +23,16 @@ class Billing:
     def __init__(self, books: Books) -> None:
         self.books = books
         self.payments = Payments(books)
+        self.methods = Methods(books, self.payments)
+        self.intents = Intents(books, self.payments, self.methods)
         self.invoices = Invoices(books, self.payments)
+        self.invoices.method_pays = self.methods.pays
+        self.manual = Manual(books, self.invoices)
         self.credit_notes = CreditNotes(books, self.payments, self.invoices)
         self.subscriptions = Subscriptions(books, self.payments, self.invoices)
         self.schedules = Schedules(books, self.subscriptions)
-        self.checkout = Checkout(books, self.payments, self.invoices, self.subscriptions)
+        self.quotes = Quotes(books, self.invoices, self.subscriptions)
+        self.checkout = Checkout(books, self.payments, self.invoices, self.subscriptions, self.methods)
         self.subscriptions.over = self.schedules.subscription_over
         self.payments.lost = self._dispute_lost
         self.lost_disputes_cancel = False
@@ -44,14 +53,19 @@ class Billing:
     # Customers, products, prices
 
     def create_customer(self, params: Obj) -> Obj:
+        method = self.methods.chosen(params)
         value = objects.customer(self.books.new_id("cus_"), params, self.books.now, livemode=self.books.livemode)
+        self.methods.set_default(value, params, method)
         self.books.happened("customer.created", self.books.add("customers", value))
+        if method:
+            self.methods.hand_over(method, value["id"])
         return value
 
     def update_customer(self, id_: str, params: Obj) -> Obj:
         value = self.books.get("customers", id_, param="id")
         with self.books.updating(value, "customer.updated"):
             merge(value, params, ("address", "description", "email", "name", "phone"))
+            self.methods.set_default(value, params, None)
         return value
 
     def delete_customer(self, id_: str) -> Obj:

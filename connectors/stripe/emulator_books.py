@@ -40,6 +40,9 @@ PREFIXES = {
     "radar/early_fraud_warnings": "issfr_",
     "invoice_payments": "inpay_",
     "checkout/sessions": "cs_",
+    "payment_methods": "pm_",
+    "invoiceitems": "ii_",
+    "quotes": "qt_",
 }
 PROMPT = ("prod_", "price_")  # what reads never lag behind
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from connectors.stripe import emulator_objects as objects
 from connectors.stripe.emulator_books import Books, Refusal, declined, need
 from connectors.stripe.emulator_invoices import Invoices
+from connectors.stripe.emulator_methods import Methods
 from connectors.stripe.emulator_objects import Obj
 from connectors.stripe.emulator_payments import Payments
 from connectors.stripe.emulator_subscriptions import Subscriptions
@@ -25,10 +26,13 @@ class Buyer:
 
 
 class Checkout:
-    """The account's checkout sessions. `register` makes a customer out of {email, name}."""
+    """The account's checkout sessions."""
 
-    def __init__(self, books: Books, payments: Payments, invoices: Invoices, subscriptions: Subscriptions) -> None:
+    def __init__(
+        self, books: Books, payments: Payments, invoices: Invoices, subscriptions: Subscriptions, methods: Methods
+    ) -> None:
         self.books, self.payments, self.invoices, self.subscriptions = books, payments, invoices, subscriptions
+        self.methods = methods
 
     def create(self, params: Obj) -> Obj:
         need(params, "mode", "line_items")
@@ -88,6 +92,33 @@ class Checkout:
         self.books.touch("checkout/sessions", session)
         self.books.happened("checkout.session.completed", session)
         return session
+
+    def page(self, id_: str) -> Obj:
+        """What the buyer's browser is shown. Stripe documents neither this nor `confirm_page`; stripe-cli uses them."""
+        session = self.books.get("checkout/sessions", id_)
+        told = {name: session[name] for name in ("mode", "status", "currency", "amount_total", "payment_method_types")}
+        return {"id": f"ppage_{id_}", "object": "payment_page", "session_id": id_, **told}
+
+    def confirm_page(self, id_: str, params: Obj) -> Obj:
+        """The buyer pays with a method; a bank debit is decided at the next moment the clock is looked at."""
+        session = self._still_open(id_)
+        need(params, "payment_method")
+        if "expected_amount" in params and int(params["expected_amount"]) != session["amount_total"]:
+            raise Refusal(400, "The amount has changed.", code="checkout_amount_mismatch", param="expected_amount")
+        method = self.methods.find(params["payment_method"])
+        if method["type"] not in session["payment_method_types"]:
+            raise Refusal(400, f"This session does not take {method['type']}.", param="payment_method")
+        manner, payer = self.methods.manner(method), method["billing_details"]
+        if not (manner.pays or manner.delayed):
+            raise declined()
+        self.complete(id_, delayed=manner.delayed, email=payer["email"], name=payer["name"])
+        if manner.delayed:
+            self.books.at(self.books.now, lambda: self._decide(session, ok=manner.pays))
+        return self.page(id_)
+
+    def _decide(self, session: Obj, *, ok: bool) -> None:
+        if session["payment_status"] == "unpaid":
+            self.end_delayed(session["id"], ok=ok)
 
     def _register(self, session: Obj, buyer: Buyer) -> str | None:
         """A customer where the sale needs one, else None: a guest."""

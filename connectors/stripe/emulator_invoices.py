@@ -27,6 +27,7 @@ class Invoices:
         self.told: Callable[[Obj, Outcome], None] = lambda _invoice, _outcome: None
         self.retried: Callable[[Obj], bool] = lambda _invoice: True
         self.pausing: Callable[[Obj], str | None] = lambda _invoice: None
+        self.method_pays: Callable[[str], bool] = lambda _method: True
 
     # Drafts
 
@@ -39,12 +40,14 @@ class Invoices:
         *,
         period: tuple[int, int] | None = None,
         announce: bool = True,
+        more: Obj | None = None,
     ) -> Obj:
-        """A draft invoice. Its own period is the one that ended, its lines' is the one to be paid."""
+        """A draft, with `more` of its fields. Its own period is the one that ended, its lines' the one to be paid."""
         buyer = self.books.get("customers", customer)
         invoice = objects.invoice(self.books.new_id("in_"), sub, lines, reason, buyer, self.books.now)
         if period:
             invoice |= {"period_start": period[0], "period_end": period[1]}
+        invoice |= more or {}
         self.books.add("invoices", invoice)
         if announce:
             self.books.happened("invoice.created", invoice)
@@ -100,9 +103,9 @@ class Invoices:
 
     # Payment
 
-    def _collect(self, invoice: Obj) -> bool:
-        """One attempt. Says whether it was paid."""
-        if self.payments.pays(invoice["customer"]):
+    def _collect(self, invoice: Obj, method: str | None = None) -> bool:
+        """One attempt, with `method` or else with what the customer has. Says whether it was paid."""
+        if self.method_pays(method) if method else self.payments.pays(invoice["customer"]):
             self.settle(invoice)
             return True
         self._fail(invoice)
@@ -205,7 +208,7 @@ class Invoices:
             raise Refusal(400, f"Invoice is {invoice['status']} and can't be paid.")
         if params.get("paid_out_of_band") == "true":
             self.settle(invoice, out_of_band=True)
-        elif not self._collect(invoice):
+        elif not self._collect(invoice, params.get("payment_method")):
             raise declined()
         return invoice
 

@@ -296,24 +296,31 @@ def _line(
     }
 
 
-def invoice(id_: str, sub: Obj | None, lines: list[Obj], reason: str, buyer: Obj, now: int) -> Obj:
-    """A draft invoice of a subscription, or (None) of a sale of its own.
-
-    A negative sum is nothing to pay (the credit goes to the balance).
-    """
+def invoice_sums(lines: list[Obj]) -> Obj:
+    """What a draft with these lines asks for. A negative sum is nothing to pay (the credit goes to the balance)."""
     total = sum(each["amount"] for each in lines)
     due = max(total, 0)
+    return {
+        "amount_due": due,
+        "amount_remaining": due,
+        "subtotal": total,
+        "subtotal_excluding_tax": total,
+        "total": total,
+        "total_excluding_tax": total,
+    }
+
+
+def invoice(id_: str, sub: Obj | None, lines: list[Obj], reason: str, buyer: Obj, now: int) -> Obj:
+    """A draft invoice of a subscription, or (None) of a sale of its own."""
     sent = sub is not None and sub["collection_method"] == "send_invoice"
     return {
         "id": id_,
         "object": "invoice",
         "account_country": "US",
         "account_name": "Sandbox seller",
-        "amount_due": due,
         "amount_overpaid": 0,
         "amount_paid": 0,
         "amount_paid_off_stripe": 0,
-        "amount_remaining": due,
         "amount_shipping": 0,
         "attempt_count": 0,
         "attempted": False,
@@ -329,7 +336,7 @@ def invoice(id_: str, sub: Obj | None, lines: list[Obj], reason: str, buyer: Obj
         "billing_reason": reason,
         "collection_method": "send_invoice" if sent else "charge_automatically",
         "created": now,
-        "currency": sub["currency"] if sub else lines[0]["currency"],
+        "currency": sub["currency"] if sub else lines[0]["currency"] if lines else "usd",
         "custom_fields": None,
         "customer": buyer["id"],
         "customer_email": buyer.get("email"),
@@ -350,7 +357,7 @@ def invoice(id_: str, sub: Obj | None, lines: list[Obj], reason: str, buyer: Obj
         "last_finalization_error": None,
         "latest_revision": None,
         "lines": listed([{**each, "invoice": id_} for each in lines], f"/v1/invoices/{id_}/lines"),
-        "livemode": (sub or lines[0])["livemode"],
+        "livemode": buyer["livemode"],
         "metadata": {},
         "next_payment_attempt": None,
         "number": None,
@@ -376,14 +383,11 @@ def invoice(id_: str, sub: Obj | None, lines: list[Obj], reason: str, buyer: Obj
             "paid_at": None,
             "voided_at": None,
         },
-        "subtotal": total,
-        "subtotal_excluding_tax": total,
         "test_clock": None,
-        "total": total,
         "total_discount_amounts": [],
-        "total_excluding_tax": total,
         "total_taxes": [],
         "webhooks_delivered_at": None,
+        **invoice_sums(lines),
         "_charge": None,
         "_days_until_due": sub["days_until_due"] if sub else None,
         "_out_of_band": False,
@@ -449,7 +453,7 @@ def charge(id_: str, intent: Obj, payer: Obj, now: int) -> Obj:
         "outcome": None,
         "paid": False,
         "payment_intent": intent["id"],
-        "payment_method": None,
+        "payment_method": intent["payment_method"],
         "receipt_email": payer.get("email"),
         "refunded": False,
         "status": "pending",
@@ -642,7 +646,7 @@ def session(id_: str, params: Obj, lines: list[Obj], now: int, *, livemode: bool
         "payment_intent": None,
         "payment_link": None,
         "payment_method_collection": None if buys_once else "always",
-        "payment_method_types": ["card"],
+        "payment_method_types": params.get("payment_method_types") or ["card"],
         "payment_status": "unpaid",
         "recovered_from": None,
         "setup_intent": None,
@@ -749,4 +753,107 @@ def session_line(id_: str, of_price: Obj, quantity: int) -> Obj:
         "description": of_price["nickname"] or of_price["id"],
         "price": of_price,
         "quantity": quantity,
+    }
+
+
+def payment_method(id_: str, type_: str, test: str, params: Obj, now: int, *, livemode: bool) -> Obj:
+    """A means of payment that is nobody's; `test` says which of Stripe's test cards or accounts it is."""
+    billing = params.get("billing_details") or {}
+    card = {"brand": "visa", "country": "US", "exp_month": 12, "exp_year": 2034, "funding": "credit", "last4": "4242"}
+    debit = {"bank_code": test[4:9], "branch_code": "", "country": test[:2], "last4": test[-4:]}
+    return {
+        "id": id_,
+        "object": "payment_method",
+        "allow_redisplay": "unspecified",
+        "billing_details": {name: billing.get(name) for name in ("address", "email", "name", "phone")},
+        "created": now,
+        "customer": None,
+        "livemode": livemode,
+        "metadata": params.get("metadata") or {},
+        "type": type_,
+        type_: card if type_ == "card" else debit,
+        "_test": test,
+    }
+
+
+def invoice_item(id_: str, buyer: Obj, of_price: Obj, quantity: int, params: Obj, now: int) -> Obj:
+    """Something to bill by hand, on no invoice so far."""
+    amount = of_price["unit_amount"] * quantity
+    return {
+        "id": id_,
+        "object": "invoiceitem",
+        "amount": amount,
+        "currency": of_price["currency"],
+        "customer": buyer["id"],
+        "customer_account": None,
+        "date": now,
+        "description": params.get("description"),
+        "discountable": params.get("discountable", "true") == "true",
+        "discounts": [],
+        "invoice": None,
+        "livemode": buyer["livemode"],
+        "metadata": params.get("metadata") or {},
+        "net_amount": amount,
+        "parent": None,
+        "period": {"end": now, "start": now},
+        "pricing": {
+            "price_details": {"price": of_price["id"], "product": of_price["product"]},
+            "type": "price_details",
+            "unit_amount_decimal": of_price["unit_amount_decimal"],
+        },
+        "proration": False,
+        "proration_details": None,
+        "quantity": quantity,
+        "quantity_decimal": str(quantity),
+        "tax_rates": [],
+        "test_clock": None,
+        "_price": of_price,
+    }
+
+
+def quote(id_: str, params: Obj, lines: list[Obj], now: int, *, livemode: bool) -> Obj:
+    """A draft of a quote, good for 30 days. Its line items are kept under `_lines`, as a session's."""
+    total = sum(each["amount_total"] for each in lines)
+    given = params.get("subscription_data") or {}
+    return {
+        "id": id_,
+        "object": "quote",
+        "amount_subtotal": total,
+        "amount_total": total,
+        "application": None,
+        "application_fee_amount": None,
+        "application_fee_percent": None,
+        "automatic_tax": {"enabled": False, "liability": None, "provider": None, "status": None},
+        "collection_method": params.get("collection_method", "charge_automatically"),
+        "created": now,
+        "currency": lines[0]["currency"] if lines else None,
+        "customer": params.get("customer"),
+        "customer_account": None,
+        "default_tax_rates": [],
+        "description": params.get("description"),
+        "discounts": [],
+        "expires_at": int(params.get("expires_at") or now + 30 * DAY),
+        "footer": params.get("footer"),
+        "from_quote": None,
+        "header": params.get("header"),
+        "invoice": None,
+        "invoice_settings": {"days_until_due": None, "issuer": {"type": "self"}},
+        "livemode": livemode,
+        "metadata": params.get("metadata") or {},
+        "number": None,
+        "on_behalf_of": None,
+        "status": "draft",
+        "status_transitions": {"accepted_at": None, "canceled_at": None, "finalized_at": None},
+        "subscription": None,
+        "subscription_data": {
+            "description": given.get("description"),
+            "effective_date": None,
+            "metadata": given.get("metadata") or {},
+            "trial_period_days": None,
+        },
+        "subscription_schedule": None,
+        "test_clock": None,
+        "total_details": {"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0},
+        "transfer_data": None,
+        "_lines": lines,
     }

@@ -36,14 +36,16 @@ class Payments:
 
     # Attempts
 
-    def intend(self, amount: int, currency: str, customer: str | None, metadata: Obj | None = None) -> Obj:
-        """A payment intent that nobody has tried to pay."""
+    def intend(
+        self, amount: int, currency: str, customer: str | None, metadata: Obj | None = None, more: Obj | None = None
+    ) -> Obj:
+        """A payment intent that nobody has tried to pay, with `more` of its fields."""
         id_, now = self.books.new_id("pi_"), self.books.now
         value = objects.payment_intent(
             id_, amount, currency, customer, metadata or {}, now, livemode=self.books.livemode
         )
-        self.books.happened("payment_intent.created", self.books.add("payment_intents", value))
-        return value
+        self.books.happened("payment_intent.created", self.books.add("payment_intents", value | (more or {})))
+        return self.books.get("payment_intents", id_)
 
     def attempt(self, intent: Obj, outcome: Outcome, payer: Obj) -> Obj:
         """A new charge of `intent`, with this outcome; `payer` has email and name."""

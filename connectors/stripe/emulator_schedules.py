@@ -115,6 +115,9 @@ class Schedules:
             if begins != start and at:
                 raise Refusal(400, "Phases must follow one another without gaps.", param=f"phases[{at}][start_date]")
             need(each, "items")
+            if each.get("iterations") and self.books.shape == "current":  # gone since 2025-09-30.clover
+                param = f"phases[{at}][iterations]"
+                raise Refusal(400, f"Received unknown parameter: {param}", code="parameter_unknown", param=param)
             items = [self._item(item, f"phases[{at}][items][{n}][price]") for n, item in enumerate(each["items"])]
             first = self.books.get("prices", items[0]["price"])
             end = _end_of(each, begins, first)
@@ -245,8 +248,8 @@ def _end_of(wanted: Obj, start: int, price: Obj) -> int:
     if wanted.get("end_date"):
         return int(wanted["end_date"])
     given = wanted.get("duration") or price["recurring"]
-    recurring = {"interval": given["interval"], "interval_count": int(given.get("interval_count") or 1)}
-    return objects.period_end(start, start, recurring)
+    count = int(given.get("interval_count") or 1) * int(wanted.get("iterations") or 1)
+    return objects.period_end(start, start, {"interval": given["interval"], "interval_count": count})
 
 
 def _asked(item: Obj) -> Obj:

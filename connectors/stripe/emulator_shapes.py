@@ -30,7 +30,7 @@ def shaped(value: Obj, shape: Shape) -> Obj:
             return _shown(value) | {"lines": _first_lines(value["lines"], shape)}
         case "credit_note":
             return value | {"lines": _cut(value["lines"])}
-        case "charge" | "payment_intent" | "checkout.session":
+        case "charge" | "payment_intent" | "checkout.session" | "payment_method" | "invoiceitem" | "quote":
             return _shown(value)
     return value
 
@@ -106,6 +106,17 @@ def _older_line(value: Obj) -> Obj:
     }
 
 
+def _older_invoice_item(value: Obj) -> Obj:
+    unit = value["_price"]
+    return _without(value, ("net_amount", "parent", "pricing", "proration_details", "quantity_decimal")) | {
+        "plan": None,
+        "price": unit,
+        "subscription": None,
+        "unit_amount": unit["unit_amount"],
+        "unit_amount_decimal": unit["unit_amount_decimal"],
+    }
+
+
 def _older_intent(value: Obj) -> Obj:
     return value | {"invoice": value.get("_invoice")}
 
@@ -154,6 +165,7 @@ _OLDER: dict[str, Callable[[Obj], Obj]] = {
     "subscription": _older_subscription,
     "subscription_item": _older_item,
     "invoice": _older_invoice,
+    "invoiceitem": _older_invoice_item,
     "charge": _older_charge,
     "payment_intent": _older_intent,
     "credit_note": _older_credit_note,

@@ -31,6 +31,9 @@ INDEXED: dict[str, tuple[str, ...]] = {
     "radar/early_fraud_warnings": ("charge", "payment_intent"),
     "invoice_payments": ("invoice", "payment_intent"),
     "checkout/sessions": ("customer", "subscription", "payment_intent", "customer_details[email]"),
+    "payment_methods": ("customer",),
+    "invoiceitems": ("customer", "invoice"),
+    "quotes": ("customer",),
 }
 _PAGE = "limit starting_after ending_before expand"
 # what each request may ask for: the parameters that the emulator minds, or that change nothing it tells
@@ -50,6 +53,9 @@ _KNOWN = {
     "list radar/early_fraud_warnings": "charge payment_intent created",
     "list invoice_payments": "invoice payment status created",
     "list checkout/sessions": "customer customer_details subscription payment_intent status created",
+    "list payment_methods": "customer type",
+    "list invoiceitems": "customer invoice pending created",
+    "list quotes": "customer status",
     "list events": "type types created delivery_success",
     "list v2/core/events": "created object_id page types",
     "list webhook_endpoints": "",
@@ -69,6 +75,14 @@ _KNOWN = {
     "create checkout/sessions": "cancel_url client_reference_id customer customer_creation customer_email expires_at "
     "invoice_creation line_items locale metadata mode payment_intent_data payment_method_types return_url "
     "subscription_data success_url ui_mode",
+    "create payment_methods": "billing_details card metadata sepa_debit type",
+    "create payment_intents": "amount confirm currency customer description metadata off_session payment_method "
+    "payment_method_types receipt_email return_url",
+    "create invoiceitems": "amount currency customer description discountable invoice metadata price pricing quantity",
+    "create invoices": "auto_advance collection_method currency customer days_until_due description metadata "
+    "pending_invoice_items_behavior",
+    "create quotes": "collection_method customer description expires_at footer header line_items metadata "
+    "subscription_data",
     "create webhook_endpoints": "api_version connect description enabled_events metadata url",
     "update customers": "address description email invoice_settings metadata name phone",
     "update products": "active description metadata name unit_label",
@@ -84,6 +98,11 @@ _KNOWN = {
     "delete subscriptions": "cancellation_details invoice_now prorate",
     "delete subscription_items": "proration_behavior",
     "delete customers": "",
+    "attach payment_methods": "customer",
+    "confirm payment_intents": "off_session payment_method return_url",
+    "cancel payment_intents": "cancellation_reason",
+    "finalize quotes": "expires_at",
+    "confirm payment_pages": "expected_amount payment_method",
     "pay invoices": "off_session paid_out_of_band payment_method",
     "finalize invoices": "auto_advance",
     "pause subscriptions": "bill_for invoicing_behavior type",
@@ -192,8 +211,8 @@ def in_range(moment: int, wanted: Any) -> bool:  # noqa: ANN401
 
 
 def created_at(value: Obj) -> int:
-    """When the object was made."""
-    return int(value["created"])
+    """When the object was made; an invoice item calls it `date`."""
+    return int(value["created"] if "created" in value else value["date"])
 
 
 def type_test(types: set[str]) -> Callable[[str], bool]:
@@ -206,10 +225,11 @@ _TESTS: dict[str, Callable[[Obj, Any], bool]] = {
     "active": lambda value, wanted: value["active"] == (wanted == "true"),
     "lookup_keys": lambda value, wanted: value["lookup_key"] in wanted,
     "type": lambda value, wanted: bool(value["type"] == wanted),
+    "pending": lambda value, wanted: (value["invoice"] is None) == (wanted == "true"),
     "ids": lambda value, wanted: value["id"] in wanted,
     "collection_method": lambda value, wanted: bool(value["collection_method"] == wanted),
     "price": lambda value, wanted: any(item["price"]["id"] == wanted for item in value["items"]["data"]),
-    "created": lambda value, wanted: in_range(value["created"], wanted),
+    "created": lambda value, wanted: in_range(created_at(value), wanted),
 }
 
 

@@ -306,7 +306,9 @@ class _Reading:
             for line in invoice["lines"] if invoice["status"] == "paid" else ():
                 gone, period = line["subscription_item"], line["period"]
                 term = {"current_period_start": period["start"], "current_period_end": period["end"]}
-                if gone is None or gone in present or line["proration"] or not self._shares_term(item, term):
+                if gone is None or gone in present or line["proration"]:
+                    continue
+                if not (self._shares_term(item, term) or self._at_once(item, term)):
                     continue
                 because = f"took the place of {gone}, which invoice {invoice['id']} paid until {day(period['end'])}"
                 return _Paid(period["end"], because, invoice["id"])
@@ -327,6 +329,17 @@ class _Reading:
         started = sibling["current_period_start"]
         late = started is not None and item["created"] is not None and item["created"] > started
         return late and not any(status in ("open", "uncollectible") for status, _ in statuses)
+
+    def _at_once(self, item: Reduced, term: Reduced) -> bool:
+        """Whether the item was made within the second in which the term began, and billed nowhere.
+
+        `created` has whole seconds, so it does not say that it came later. Usage is billed afterwards, and no proof.
+        """
+        same = (
+            item["created"] == term["current_period_start"] and item["current_period_end"] == term["current_period_end"]
+        )
+        owners = {self._owner(line) for invoice in self.invoices for line in invoice["lines"]}
+        return same and item["created"] is not None and item["quantity"] is not None and item["id"] not in owners
 
     def _owner(self, line: Reduced) -> str | None:
         """The item that the line is for: by its id, else by a price that only one item has."""

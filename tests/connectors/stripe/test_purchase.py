@@ -201,8 +201,9 @@ def test_a_line_without_its_item_is_nobodys_where_two_items_have_the_price() -> 
     assert paid(twins, an_invoice(a_line(None))) == {"si_1": None, "si_2": None}
 
 
-def test_a_line_of_an_item_that_is_gone_pays_nothing() -> None:
-    assert paid(a_subscription(), an_invoice(a_line("si_gone"))) == {"si_1": None}
+def test_a_line_of_an_item_that_is_gone_pays_nothing_for_one_that_was_there_before() -> None:
+    earlier = a_subscription(an_item(created=START - DAY))
+    assert paid(earlier, an_invoice(a_line("si_gone"))) == {"si_1": None}
 
 
 def test_a_trial_counts_until_its_end_whatever_the_invoices_say() -> None:
@@ -252,6 +253,25 @@ def test_an_item_with_another_period_shares_nothing() -> None:
 
 def test_an_item_that_was_there_from_the_start_shares_nothing() -> None:
     assert paid(joined(created=START), an_invoice())["si_2"] is None
+
+
+def test_an_item_that_took_the_place_of_a_paid_one_within_the_second_of_the_sale_is_paid() -> None:
+    """`created` has whole seconds: a script that sells and then swaps is done within one."""
+    line = lines(a_subscription(an_item("si_2", ADD, created=START)), an_invoice(a_line("si_1")))["si_2"]
+    assert line.paid_until == at(START + YEAR)
+    assert line.because.startswith("took the place of si_1, which invoice in_1 paid")
+
+
+@pytest.mark.parametrize("more", [{"quantity": None}, {"end": START + 2 * YEAR}, {"created": None}])
+def test_an_item_of_that_second_is_paid_by_nothing_without_proof(more: dict[str, Any]) -> None:
+    swapped = a_subscription(an_item("si_2", ADD, **({"created": START} | more)))
+    assert paid(swapped, an_invoice(a_line("si_1"))) == {"si_2": None}
+
+
+def test_an_item_of_that_second_that_owes_is_not_paid_by_the_one_before() -> None:
+    swapped = a_subscription(an_item("si_2", ADD, created=START))
+    owed = an_invoice(a_line("si_2"), id_="in_2", status="open")
+    assert paid(swapped, owed, an_invoice(a_line("si_1"))) == {"si_2": None}
 
 
 def test_two_items_that_joined_do_not_pay_each_other() -> None:
