@@ -371,25 +371,36 @@ class World(Vendors):
     """Vendors, a record, and a hub whose work is done when the test says so; `more` is added to its hub.toml."""
 
     def __init__(
-        self, folder: Path, database: str, *, seed: int = 0, shape: str = "current", more: str = "", **values: Any
+        self,
+        folder: Path,
+        database: str,
+        *,
+        seed: int = 0,
+        shape: str = "current",
+        clock: Clock | None = None,
+        more: str = "",
+        payloads: Iterable[str] = ("snapshot",),
+        **values: Any,
     ) -> None:
+        """`clock` is the vendors' business time; `more` is added at the end of hub.toml; `payloads` of events."""
         self.roll = random.Random(seed)
         self.stack = ExitStack()
-        clock = Clock()
+        clock = clock or Clock()
         self.stripe = StripeEmulator(clock, shape=shape, seed=seed)  # type: ignore[arg-type]
         self.zentitle = ZentitleEmulator(clock, seed=seed)
         super().__init__(
             self.stack.enter_context(serving(self.stripe)), self.stack.enter_context(serving(self.zentitle))
         )
         self.config = folder / "hub.toml"
-        self.config.write_text(
-            config_text(database=database, stripe=self.stripe_url, zentitle=self.zentitle_url, **values) + more
-        )
+        text = config_text(database=database, stripe=self.stripe_url, zentitle=self.zentitle_url, **values)
+        self.config.write_text(text + more)
         self.hub = wiring.build(settings.load(self.config, {}))
         upgrade(self.hub.store)
         wiring.start(self.hub)
         self.posted: list[Post] = []
-        self.stripe.webhook(url=self.stack.enter_context(_sink(self.posted)), secret=SECRET)
+        sink = self.stack.enter_context(_sink(self.posted))
+        for payload in payloads:
+            self.stripe.webhook(url=sink, secret=SECRET, payload=payload)  # type: ignore[arg-type]
 
     def events(self) -> list[Post]:
         """What Stripe has posted since the last call."""

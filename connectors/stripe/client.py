@@ -253,12 +253,14 @@ class Client:
         return {**subscription, "items": {"data": items, "has_more": False}}
 
     def _with_all_lines(self, invoice: Object) -> Object:
-        """The invoice with every line, where it is paid and so may decide something."""
+        """The invoice with every line and the prices of what was sold once, where it is paid and so may decide."""
         facts = reduced_invoice(invoice)
-        if facts["status"] != "paid" or not facts["lines_incomplete"]:
+        if facts["status"] != "paid":
             return invoice
-        lines = list(self._pages(f"/v1/invoices/{quote(facts['id'], safe='')}/lines"))
-        return {**invoice, "lines": {"data": lines, "has_more": False}}
+        if facts["lines_incomplete"]:
+            lines = list(self._pages(f"/v1/invoices/{quote(facts['id'], safe='')}/lines"))
+            invoice = {**invoice, "lines": {"data": lines, "has_more": False}}
+        return payments.with_prices(self, invoice)
 
     def _pages(self, path: str, **params: object) -> Iterator[Object]:
         """Every object of a list, page by page."""

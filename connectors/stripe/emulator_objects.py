@@ -189,7 +189,7 @@ def subscription(id_: str, params: Obj, currency: str, now: int, *, livemode: bo
         "pending_setup_intent": None,
         "pending_update": None,
         "schedule": None,
-        "start_date": now,
+        "start_date": int(params.get("backdate_start_date") or now),
         "status": "incomplete",
         "status_details": None,
         "test_clock": None,

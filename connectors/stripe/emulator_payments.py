@@ -19,6 +19,7 @@ _EVENTS: dict[Outcome, tuple[str, str]] = {
     "pending": ("charge.pending", "payment_intent.processing"),
 }
 OPEN_DISPUTES = ("needs_response", "under_review", "warning_needs_response", "warning_under_review", "prevented")
+APPEALS = ("appeal_needs_response", "appeal_under_review")  # of a dispute that was lost
 CLOSED_DISPUTES = ("won", "lost", "warning_closed", "prevented")
 
 
@@ -159,9 +160,9 @@ class Payments:
         return value
 
     def update_dispute(self, id_: str, status: str) -> Obj:
-        """The dispute goes on; an inquiry that becomes a chargeback withdraws the money."""
-        value = self._open_dispute(id_)
-        if status not in OPEN_DISPUTES:
+        """The dispute goes on; an inquiry that becomes a chargeback withdraws the money. A lost one can be appealed."""
+        value = self._dispute_going_on(id_, appealed=status in APPEALS)
+        if status not in (*OPEN_DISPUTES, *APPEALS):
             raise Refusal(400, f"A dispute does not go on as {status}.")
         withdraws = _takes_money(status) and not _takes_money(value["status"])
         with self.books.updating(value, "charge.dispute.updated"):
@@ -172,7 +173,7 @@ class Payments:
 
     def close_dispute(self, id_: str, status: str) -> Obj:
         """The dispute ends; won, the money comes back."""
-        value = self._open_dispute(id_)
+        value = self._dispute_going_on(id_)
         if status not in CLOSED_DISPUTES:
             raise Refusal(400, f"A dispute does not end as {status}.")
         with self.books.updating(value):
@@ -184,9 +185,10 @@ class Payments:
             self.lost(self.books.get("charges", value["charge"]))
         return value
 
-    def _open_dispute(self, id_: str) -> Obj:
+    def _dispute_going_on(self, id_: str, *, appealed: bool = False) -> Obj:
+        """A dispute that is not decided; to be `appealed`, one that was lost."""
         value = self.books.get("disputes", id_)
-        if value["status"] in ("won", "lost", "warning_closed"):
+        if value["status"] not in (("lost", *APPEALS) if appealed else (*OPEN_DISPUTES, *APPEALS)):
             raise Refusal(400, f"This dispute is {value['status']}.")
         return value
 

@@ -118,6 +118,9 @@ class Subscriptions:
             sub["status"] = "active"
         if params.get("billing_cycle_anchor"):
             sub["billing_cycle_anchor"] = int(params["billing_cycle_anchor"])
+        elif params.get("backdate_start_date"):
+            message = "Only with a billing_cycle_anchor is a start backdated here."
+            raise Refusal(400, message, param="backdate_start_date")
 
     def _add_item(self, sub: Obj, price: Obj, wanted: Obj) -> Obj:
         items = sub["items"]
@@ -137,10 +140,11 @@ class Subscriptions:
         for sibling in sub["items"]["data"]:
             if _same_interval(sibling["price"], price):
                 return sibling["current_period_start"], sibling["current_period_end"]
-        return self.books.now, objects.period_end(sub["billing_cycle_anchor"], self.books.now, price["recurring"])
+        start = sub["start_date"] if sub["created"] == self.books.now else self.books.now
+        return start, objects.period_end(sub["billing_cycle_anchor"], start, price["recurring"])
 
     def _start(self, sub: Obj, extras: list[tuple[Obj, int]], *, collect: bool) -> None:
-        lines = self._lines(sub["items"]["data"], free=sub["status"] == "trialing")
+        lines = self._first_lines(sub)
         lines += [self._extra_line(sub, price, quantity) for price, quantity in extras]
         invoice = self.invoices.draft(sub["customer"], sub, lines, "subscription_create", announce=False)
         sub["latest_invoice"] = invoice["id"]
@@ -153,6 +157,20 @@ class Subscriptions:
             self.invoices.finalize_later(invoice)
             return
         self.invoices.finalize_now(invoice, collect=collect)
+
+    def _first_lines(self, sub: Obj) -> list[Obj]:
+        """The first period's price; backdated on classic billing, as a proration (docs "Backdate subscriptions")."""
+        items = sub["items"]["data"]
+        if sub["start_date"] == sub["created"] or sub["billing_mode"]["type"] != "classic":
+            return self._lines(items, free=sub["status"] == "trialing")
+        return [self._backdated(item) for item in items if not is_metered(item["price"])]
+
+    def _backdated(self, item: Obj) -> Obj:
+        ids = self.books.new_id("il_"), self.books.new_id("ii_")
+        start, end = item["current_period_start"], item["current_period_end"]
+        share = (end - start) / (objects.period_end(start, start, item["price"]["recurring"]) - start)
+        amount = round(item["price"]["unit_amount"] * (item["quantity"] or 0) * share)
+        return objects.line(ids[0], item, amount, (start, end), invoice_item=ids[1], classic=True)
 
     def _extra_line(self, sub: Obj, price: Obj, quantity: int) -> Obj:
         ids = self.books.new_id("il_"), self.books.new_id("ii_")

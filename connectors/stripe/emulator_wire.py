@@ -64,9 +64,10 @@ _KNOWN = {
     "create products": "active description id metadata name unit_label",
     "create prices": "active currency lookup_key metadata nickname product product_data recurring "
     "transfer_lookup_key unit_amount",
-    "create subscriptions": "add_invoice_items billing_cycle_anchor billing_mode cancel_at cancel_at_period_end "
-    "collection_method customer days_until_due default_payment_method description items metadata off_session "
-    "payment_behavior payment_settings proration_behavior trial_end trial_period_days trial_settings",
+    "create subscriptions": "add_invoice_items backdate_start_date billing_cycle_anchor billing_mode cancel_at "
+    "cancel_at_period_end collection_method customer days_until_due default_payment_method description items "
+    "metadata off_session payment_behavior payment_settings proration_behavior trial_end "
+    "trial_period_days trial_settings",
     "create subscription_items": "metadata payment_behavior price proration_behavior quantity subscription",
     "create subscription_schedules": "customer end_behavior from_subscription metadata phases start_date",
     "create refunds": "amount charge metadata payment_intent reason",

@@ -10,9 +10,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 from urllib.parse import quote
 
-from connectors.stripe.fields import Object, Reduced, id_of
+from connectors.stripe.fields import Object, Reduced, has_more, id_of, rows
 from connectors.stripe.reversals import PARTS, reduced_reversal, says_something
-from connectors.stripe.shapes import payment_of, reduced_invoice, reduced_invoice_payment, subscription_of
+from connectors.stripe.shapes import (
+    payment_of,
+    reduced_invoice,
+    reduced_invoice_payment,
+    subscription_of,
+    unnamed_price,
+)
 from hub.domain import Ref
 from hub.ports import SeeOther, Waiting
 
@@ -72,6 +78,22 @@ def reversals(stripe: Reader, about: Sequence[Ref], *, total: int | None = None)
     return [one for one in found if one is not None and says_something(one)]
 
 
+def with_prices(stripe: Reader, invoice: Object) -> Object:
+    """The invoice with the whole price of what it sold once: a line names it by id alone, a catalog may by lookup key.
+
+    One request for each such line; none for an invoice of a subscription's items alone.
+    """
+    lines = rows(invoice, "lines")
+    if not any(map(unnamed_price, lines)):
+        return invoice
+    full = [{**line, "once": _price(stripe, line)} if unnamed_price(line) else line for line in lines]
+    return {**invoice, "lines": {"data": full, "has_more": has_more(invoice, "lines")}}
+
+
+def _price(stripe: Reader, line: Object) -> Object | None:
+    return stripe.find(_path("prices", unnamed_price(line) or ""))
+
+
 def _of_payment(stripe: Reader, ref: Ref) -> SeeOther | Waiting:
     for invoice in sorted(_invoices_of(stripe, ref.id)):
         found = stripe.find(_path("invoices", invoice))
@@ -121,6 +143,7 @@ def _of_one_invoice(stripe: Reader, id_: str) -> Reduced | None:
     if reduced_invoice(invoice)["lines_incomplete"]:
         lines = list(stripe.listed(_path("invoices", id_) + "/lines"))
         full = {**invoice, "lines": {"data": lines, "has_more": False}}
+    full = with_prices(stripe, full)
     return _reversal(stripe, id_, full, _payments_of(stripe, id_, invoice), None)
 
 

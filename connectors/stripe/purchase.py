@@ -351,11 +351,14 @@ class _Reading:
 def _is_period(invoice: Reduced, line: Reduced, item: Reduced) -> bool:
     """Whether the line bills a period, rather than a change within one.
 
-    An invoice of a change (`subscription_update`) does so only where the item's period start moved with it
-    (interval change, billing anchor reset), or once that period is over.
+    On the first invoice a proration does: the part of a period that a backdated start or a later anchor leaves
+    (docs.stripe.com "Backdate subscriptions", read 2026-11). An invoice of a change (`subscription_update`) bills
+    one only where the item's period start moved with it (interval change, billing anchor reset), or once it is over.
     """
-    if line["proration"] or line["period"]["end"] is None:
+    if line["period"]["end"] is None:
         return False
+    if line["proration"]:
+        return bool(invoice["billing_reason"] == "subscription_create")
     if invoice["billing_reason"] != "subscription_update":
         return True
     start = item["current_period_start"]

@@ -149,6 +149,13 @@ def _line_price(line: Object) -> str | None:
     return id_of(details, "price") or id_of(line, "price") or id_of(line, "plan")
 
 
+def unnamed_price(line: Object) -> str | None:
+    """The id of a one-off line's price where the line tells no more of it than that (since basil); else None."""
+    told = line.get("once") or isinstance(line.get("price"), Mapping)
+    price = None if told else _invoice_line(line)["once"]
+    return price and price["id"]
+
+
 def _once_price(line: Object) -> Reduced:
     """The price of a one-off line; since basil the line names its id and its product's alone."""
     if line.get("once"):

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from connectors.stripe import stored
-from connectors.stripe.purchase import from_seen
+from connectors.stripe import oneoff, purchase, stored
 from connectors.stripe.webhook import POINTERS
 from hub.domain import Json, Purchase, Ref
 from hub.errors import PermanentError
@@ -68,7 +67,8 @@ class StripePurchases:
 
     def recalled(self, seen: Mapping[str, Json]) -> Purchase:
         """The purchase that an observation stands for; UnreadableError where it is none."""
-        return from_seen(self._source, seen)
+        read = oneoff.from_seen if "session" in seen else purchase.from_seen
+        return read(self._source, seen)
 
     def contains(self, seen: Mapping[str, Json], body: bytes) -> bool:
         """Whether a look's `seen` holds what the event in `body` carries; False in any doubt."""

@@ -39,7 +39,10 @@ OF_A_CUSTOMER = "customers are read with their purchases"
 _NO_KEY = "needs_api_key"
 Find: TypeAlias = Callable[[str], StoredObject | None]
 
-_TERMINAL = {("subscription", "canceled"), ("subscription", "incomplete_expired")}
+_TERMINAL = {
+    *(("subscription", status) for status in ("canceled", "incomplete_expired")),
+    *(("dispute", status) for status in ("won", "warning_closed")),  # a lost one can be appealed
+}
 _LIFE = {"draft": 0, "open": 1, "uncollectible": 2, "void": 3, "paid": 3}
 
 

@@ -969,6 +969,7 @@ class ZentitleEmulator(Emulator):
             "seatsUsed": len(tenant.seats(entitlement, now)),
             "overdraft": wire.limit(entitlement.overdraft),
             "expiryDate": wire.stamp(entitlement.expires_at),
+            "maintenanceExpiryDate": wire.stamp(entitlement.maintenance_expires_at),
             "disabled": entitlement.disabled_at is not None,
             "status": tenant.status(entitlement, now),
             "created": iso(entitlement.created),

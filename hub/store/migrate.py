@@ -10,15 +10,23 @@ from hub.errors import ConfigurationError
 from hub.store.record import Store
 
 HEAD = "0001"  # the newest file in migrations/versions (a test holds them together)
+_UPGRADE = 0x4C48_5542  # the advisory lock under which one upgrades at a time
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def upgrade(store: Store) -> str:
-    """Runs every migration that is missing; the version that the record has then. Repeatable."""
+    """Runs every migration that is missing; the version that the record has then.
+
+    Repeatable, by several machines at once too, and while processes of the release before work. Unavailable where
+    others hold what it needs to lock for longer than 5 s: nothing was changed then.
+    """
     from alembic import command  # noqa: PLC0415  (only here: no other process needs it)
     from alembic.config import Config  # noqa: PLC0415
 
     def unit(conn: Connection) -> None:
+        if conn.dialect.name == "postgresql":
+            conn.execute(text("SET LOCAL statement_timeout = 0"))  # an index on a large table takes its time
+            conn.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE})
         config = Config()
         config.set_main_option("script_location", str(_MIGRATIONS))
         config.attributes["connection"] = conn

@@ -14,6 +14,7 @@ Obj = dict[str, Any]
 DAY = 86_400
 START = 1_788_220_800  # 2026-09-01
 YEAR, MONTH = 365 * DAY, 30 * DAY
+TWO_YEARS = 2 * YEAR + DAY  # 2028 has a February 29
 SKUS = {
     "price_pro": "PRO-100",
     "price_month": "PRO-100",
@@ -81,12 +82,12 @@ def bill(*lines: Obj, id_: str = "in_1", status: str = "paid", reason: str = "su
 
 
 def renewal(status: str = "paid", **more: Any) -> Obj:
-    lines = more.pop("lines_", [line("il_2", start=START + YEAR, end=START + 2 * YEAR)])
+    lines = more.pop("lines_", [line("il_2", start=START + YEAR, end=START + TWO_YEARS)])
     return bill(*lines, id_="in_2", status=status, reason="subscription_cycle", created=START + YEAR, **more)
 
 
 def renewed_item(**more: Any) -> Obj:
-    return item(current_period_start=START + YEAR, current_period_end=START + 2 * YEAR, **more)
+    return item(current_period_start=START + YEAR, current_period_end=START + TWO_YEARS, **more)
 
 
 def back(invoice: Obj | None = None, amount: int = 60_000, status: str = "succeeded", **more: Any) -> Obj:
@@ -116,7 +117,7 @@ RENEWED = Seen(sub(renewed_item()), (renewal(),), complete=False)
 UNPAID_RENEWAL = (renewal("open"), bill())
 ON = "PRO-100: on, 5 seats, until 2027-09-08"
 OFF = "PRO-100: off, 5 seats, until 2027-09-08"
-LONGER = "PRO-100: on, 5 seats, until 2028-09-07"
+LONGER = "PRO-100: on, 5 seats, until 2028-09-08"
 TRIAL = START + 14 * DAY
 TRIALING = Seen(sub(status="trialing", trial_end=TRIAL), (bill(line(end=TRIAL), total=0),))
 PERPETUAL = Seen(sub(item("price_care", 5)), (bill(line(), once("price_perp")),))
@@ -454,7 +455,7 @@ SCENARIOS = (
         "24",
         "Its maintenance is renewed",
         (PERPETUAL, Seen(sub(renewed_item(price="price_care")), (renewal(),), complete=False)),
-        ("PERP-1: on, 5 seats, no end, maintained until 2028-08-31",),
+        ("PERP-1: on, 5 seats, no end, maintained until 2028-09-01",),
     ),
     Scenario(
         "24",

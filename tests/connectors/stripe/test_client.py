@@ -173,6 +173,42 @@ def test_what_was_seen_tells_the_same_purchase(bench: Bench) -> None:
     assert "@" not in json.dumps(found.seen)
 
 
+def test_what_was_sold_once_beside_it_is_known_by_its_price_s_lookup_key(bench: Bench) -> None:
+    line = {
+        "id": "il_once",
+        "quantity": 5,
+        "parent": {"type": "invoice_item_details", "invoice_item_details": {"proration": False}},
+        "pricing": {"price_details": {"price": "price_perp", "product": "prod_perp"}},
+    }
+    lines = a_list(*FIRST["lines"]["data"], line)
+    bench.stub.answers["/v1/subscriptions/sub_1QaFirst"] = a_subscription(FIRST | {"lines": lines})
+    bench.stub.answers["/v1/prices/price_perp"] = {"id": "price_perp", "lookup_key": "PERP-1", "product": "prod_perp"}
+    *_, once = bench.found().purchase.lines
+    assert (once.keys, once.once) == (("price_perp", "PERP-1", "prod_perp"), True)
+    assert bench.stub.paths() == ["subscriptions/sub_1QaFirst", "prices/price_perp"]
+
+
+def test_what_was_sold_once_beside_it_has_its_ids_where_the_price_is_gone(bench: Bench) -> None:
+    line = {
+        "id": "il_once",
+        "quantity": 5,
+        "parent": {"type": "invoice_item_details", "invoice_item_details": {"proration": False}},
+        "pricing": {"price_details": {"price": "price_gone", "product": "prod_perp"}},
+    }
+    lines = a_list(*FIRST["lines"]["data"], line)
+    bench.stub.answers["/v1/subscriptions/sub_1QaFirst"] = a_subscription(FIRST | {"lines": lines})
+    *_, once = bench.found().purchase.lines
+    assert once.keys == ("price_gone", "prod_perp")
+
+
+def test_what_was_seen_of_a_checkout_tells_the_same_purchase(bench: Bench) -> None:
+    at_ = "/v1/checkout/sessions/cs_test_a1First"
+    bench.stub.answers |= {at_: SESSION, f"{at_}/line_items": a_list(SOLD)}
+    found = bench.purchases.fetch(CHECKOUT)
+    assert isinstance(found, Found)
+    assert bench.purchases.recalled(json.loads(json.dumps(found.seen))) == found.purchase
+
+
 def test_what_was_seen_contains_the_event_that_led_there(bench: Bench) -> None:
     body = (FIXTURES / "invoice.paid__first.json").read_bytes()
     assert bench.purchases.contains(bench.found().seen, body)

@@ -208,6 +208,19 @@ def test_a_new_anchor_bills_a_whole_period_from_now(shop):
     assert [(line.period.start, line.period.end) for line in full] == [(stamp(2026, 2, 10), stamp(2026, 3, 10))]
 
 
+@pytest.mark.parametrize(
+    ("mode", "kind"), [("classic", "invoice_item_details"), ("flexible", "subscription_item_details")]
+)
+def test_a_backdated_start_bills_from_then_to_the_anchor(shop, mode, kind):
+    start, anchor = stamp(2026, 1, 20), stamp(2026, 2, 20)
+    term = {"backdate_start_date": start, "billing_cycle_anchor": anchor, "billing_mode": {"type": mode}}
+    sub = shop.sell(expand=["latest_invoice"], **term)
+    (line,) = sub.latest_invoice.lines.data
+    assert (sub.start_date, ends(sub), sub.status) == (start, [anchor], "active")
+    assert (line.period.start, line.period.end, line.amount) == (start, anchor, 5 * 1000)
+    assert (line.parent.type, line.parent[kind].proration) == (kind, mode == "classic")
+
+
 def test_an_end_at_a_date_that_ends_no_period(shop):
     sub = shop.sell()
     flagged = shop.v1.subscriptions.update(sub.id, {"cancel_at": "max_period_end"})

@@ -201,6 +201,18 @@ def test_a_lost_dispute_ends_the_subscription_where_the_account_says_so(shop, ca
     assert "charge.dispute.funds_reinstated" not in types
 
 
+def test_a_lost_dispute_can_be_appealed_and_won(shop):
+    _, charge = paid(shop)
+    opened = shop.admin("dispute", charge=charge.id)
+    with pytest.raises(AssertionError, match="needs_response"):
+        shop.admin("dispute_update", dispute=opened["id"], status="appeal_needs_response")
+    shop.admin("dispute_close", dispute=opened["id"], status="lost")
+    types, _ = shop.since(lambda: shop.admin("dispute_update", dispute=opened["id"], status="appeal_under_review"))
+    assert types == ["charge.dispute.updated"]
+    types, _ = shop.since(lambda: shop.admin("dispute_close", dispute=opened["id"], status="won"))
+    assert types == ["charge.dispute.closed", "charge.dispute.funds_reinstated"]
+
+
 def test_an_inquiry_moves_no_money_until_it_becomes_a_chargeback(shop):
     _, charge = paid(shop)
     types, opened = shop.since(lambda: shop.admin("dispute", charge=charge.id, status="warning_needs_response"))

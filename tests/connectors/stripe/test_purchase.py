@@ -162,6 +162,11 @@ def test_a_proration_never_moves_it(reason: str) -> None:
     assert paid(a_subscription(), an_invoice(), prorated) == {"si_1": at(START + YEAR)}
 
 
+def test_a_proration_on_the_first_invoice_pays_the_part_of_a_period_that_it_bills() -> None:
+    backdated = an_invoice(a_line(proration=True), reason="subscription_create")
+    assert paid(a_subscription(), backdated) == {"si_1": at(START + YEAR)}
+
+
 def test_an_old_proration_or_one_on_an_invoice_item_never_moves_it() -> None:
     item = a_line(end=START + 9 * YEAR)
     item["parent"] = {"type": "invoice_item_details", "invoice_item_details": {"proration": True}}

@@ -155,6 +155,17 @@ def test_within_a_second_the_end_is_newest() -> None:
     assert newest([over, after]) == over
 
 
+def test_within_a_second_a_dispute_that_is_won_is_over() -> None:
+    won, appealed = (
+        kept(an_event("charge.dispute.closed__won", type_, id_=id_, created=START, status=status))
+        for type_, id_, status in (
+            ("charge.dispute.closed", "evt_1", "won"),
+            ("charge.dispute.updated", "evt_9", "appeal_under_review"),
+        )
+    )
+    assert newest([won, appealed]) == won
+
+
 def test_within_a_second_the_one_that_others_came_of_is_older() -> None:
     first = a_version("evt_9", status="incomplete", previous={"status": "trialing"})
     second = a_version("evt_1", status="active", previous={"status": "incomplete"})
