@@ -50,7 +50,7 @@ def snapshot_at(row: Any, journal: Sequence[Any], at: float) -> Then | None:  # 
         group_id=row.group_id,
         customer_id=row.customer_id,
         order_ref=row.order_ref,
-        subject=row.subject,
+        subject=_owner(row, before, after),
         offering=str(values["offering"]),
         enabled=bool(values["enabled"]),
         body={**row.body, **values},
@@ -60,6 +60,14 @@ def snapshot_at(row: Any, journal: Sequence[Any], at: float) -> Then | None:  # 
         read_at=newest.at if newest else row.read_at,
         changed_at=newest.at if newest else row.changed_at,
     )
+
+
+def _owner(row: Any, before: Sequence[Any], after: Sequence[Any]) -> str:  # noqa: ANN401  (rows)
+    """The purchase that it belonged to: a license may be carried on by the next one."""
+    handed = [one.wanted["purchase"] for one in before if one.action == "Revive"]
+    later = [one.found["purchase"] for one in after if one.action == "Revive"]
+    owner: str = [*handed[:1], *later[:1], row.subject][0]
+    return owner
 
 
 def sets(change: Any, name: str) -> bool:  # noqa: ANN401  (a row)

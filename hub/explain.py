@@ -94,6 +94,14 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Before:
+    """A purchase that the entitlement belonged to, until another one carried it on at `until`."""
+
+    purchase: str
+    until: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogVersion:
     """Catalog and policy as one version; `stored_at` is when the hub first started with it."""
 
@@ -130,7 +138,7 @@ class Explanation:
     """An entitlement and the reasons of its fields. `others`: further entitlements that the same words name.
 
     `at`: all of it is as the journal had it then; what the journal does not keep (seats used) is None.
-    subject: the purchase that it belongs to; None where the hub knows of none.
+    subject: the purchase that it belongs to; None where the hub knows of none. before: those that had it, newest first.
     """
 
     entitlement: str
@@ -151,6 +159,7 @@ class Explanation:
     changed_at: float
     fields: tuple[FieldWhy, ...]
     changes: tuple[Change, ...]
+    before: tuple[Before, ...] = ()
     others: tuple[str, ...] = ()
     at: float | None = None
 
@@ -178,7 +187,9 @@ def entitlements_called(conn: Connection, words: str) -> list[str]:
     for where in (e.c.id == words, e.c.order_ref == words, e.c.order_ref.in_(order_refs)):
         if found := _ids(conn, where):
             return found
-    return _ids(conn, e.c.subject.in_(subjects.find(conn, words)))
+    refs = subjects.find(conn, words)
+    carried_on = select(t.revival.c.entitlement).where(t.revival.c.old.in_(refs))
+    return _ids(conn, e.c.subject.in_(refs)) or _ids(conn, e.c.id.in_(carried_on))
 
 
 def _ids(conn: Connection, where: Any) -> list[str]:  # noqa: ANN401  (a SQL expression)
@@ -188,14 +199,16 @@ def _ids(conn: Connection, where: Any) -> list[str]:  # noqa: ANN401  (a SQL exp
 
 def _explain(conn: Connection, id_: str, others: tuple[str, ...], at: float | None) -> Explanation | None:
     now = conn.execute(select(t.entitlement).where(t.entitlement.c.id == id_)).one()
-    customer = conn.execute(select(t.subject.c.customer_name).where(t.subject.c.ref == now.subject)).scalar()
-    journal = _about(_journal(conn, now.subject), now)
+    before = _before(conn, id_)
+    journal = _about(_journal(conn, [now.subject, *(one.purchase for one in before)]), now)
     row: Row[Any] | Then | None = now
     if at is not None:
         row = snapshot_at(now, journal, at)
         journal = [one for one in journal if one.at <= at]
+        before = tuple(one for one in before if one.until <= at)
     if row is None:
         return None
+    customer = conn.execute(select(t.subject.c.customer_name).where(t.subject.c.ref == row.subject)).scalar()
     reader = _Reader(conn, row, journal)
     paid = [line.paid_until for line in reader.lines.values() if line.paid_until]
     return Explanation(
@@ -217,6 +230,7 @@ def _explain(conn: Connection, id_: str, others: tuple[str, ...], at: float | No
         changed_at=row.changed_at,
         fields=tuple(reader.field(name) for name in FIELDS if _is_told(name, row)),
         changes=tuple(_change(one) for one in journal),
+        before=before,
         others=others,
         at=at,
     )
@@ -227,8 +241,13 @@ def _is_told(name: str, row: Row[Any] | Then) -> bool:
     return name != "overdraft" or name in row.reasons or row.body["overdraft"] is not None
 
 
-def _journal(conn: Connection, subject: str | None) -> Sequence[Row[Any]]:
-    stmt = select(t.change).where(t.change.c.subject == subject).order_by(t.change.c.id.desc())
+def _before(conn: Connection, id_: str) -> tuple[Before, ...]:
+    stmt = select(t.revival).where(t.revival.c.entitlement == id_).order_by(t.revival.c.at.desc())
+    return tuple(Before(purchase=row.old, until=row.at) for row in conn.execute(stmt))
+
+
+def _journal(conn: Connection, purchases: Sequence[str | None]) -> Sequence[Row[Any]]:
+    stmt = select(t.change).where(t.change.c.subject.in_(purchases)).order_by(t.change.c.id.desc())
     return conn.execute(stmt.limit(CHANGES_READ)).all()
 
 
@@ -313,7 +332,8 @@ class _Reader:
 
     def _observed(self, hash_: str) -> Row[Any] | None:
         if hash_ not in self._observations:
-            where = (t.observation.c.subject == self._row.subject, t.observation.c.hash == hash_)
+            whose = {self._row.subject, *(one.subject for one in self._journal)}  # of a former purchase too
+            where = (t.observation.c.subject.in_(whose - {None}), t.observation.c.hash == hash_)
             self._observations[hash_] = self._conn.execute(select(t.observation).where(*where)).first()
         return self._observations[hash_]
 

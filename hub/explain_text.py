@@ -57,6 +57,8 @@ def _head(found: Explanation) -> Iterator[str]:
     yield f"customer {found.customer or '?'} · {found.order_ref} · {purchase} · {found.group}"
     code = f"activation code {found.activation_code} · " if found.activation_code else ""
     yield f"{code}paid until {found.paid_until or 'not known'} · last read {_when(found.read_at)}"
+    for one in found.before:
+        yield f"carries on what was {one.purchase}'s until {_when(one.until)}"
     if found.others:
         yield f"the same name also means {', '.join(found.others)}"
 

@@ -19,6 +19,7 @@ NAMES = (
     "look.read",
     "look.observed",
     "intent.committed",
+    "revival.committed",
     "call.before",
     "call.after",
     "result.committed",

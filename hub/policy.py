@@ -252,6 +252,23 @@ def enabled_while(purchase: Purchase, lines: Sequence[Line] = ()) -> tuple[bool,
     return on, f"the purchase is {purchase.status or purchase.standing}{ends}"
 
 
+def revivable(paid_until: datetime | None, bought_at: datetime, policy: Policy) -> bool:
+    """Whoever buys again at most `revive_days` after the end of what was paid gets the old license back (ADR 0012).
+
+    What was bought once has no such end. 0 days: never.
+    """
+    if paid_until is None or policy.revive_days == 0:
+        return False
+    return bought_at - paid_until <= timedelta(days=policy.revive_days)
+
+
+def lets_go(old: Purchase, wanted: Sequence[License] | Unmapped, offering: str) -> bool:
+    """Only a purchase that has ended, and wants no license of this offering on any more, lets go of it."""
+    if old.standing is not Standing.ENDED or isinstance(wanted, Unmapped):
+        return False
+    return all(one.enabled is False for one in wanted if one.offering == offering)
+
+
 def flags_of(purchase: Purchase, wanted: Sequence[License], held: Collection[str]) -> tuple[Flag, ...]:
     """What a person is to be told; `held`: the offerings that this purchase is known to have."""
     unsold = [one.offering for one in wanted if one.enabled is None and one.offering not in held]

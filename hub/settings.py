@@ -58,6 +58,7 @@ class Policy(_Section):
     """`[policy]`: commercial knobs (docs/policy.md)."""
 
     grace_days: Annotated[int, Field(ge=0, le=365)] = 7
+    revive_days: Annotated[int, Field(ge=0, le=365)] = 30
     guard_min: Annotated[int, Field(ge=-1)] = 5
     guard_share: Annotated[float, Field(ge=0, le=1)] = 0.005
     guard_max: Annotated[int, Field(ge=0)] = 50

@@ -54,6 +54,7 @@ port = {port}
 
 [policy]
 guard_min = {guard_min}
+revive_days = {revive}
 
 [timing]
 settle = 0
@@ -89,7 +90,7 @@ rate_per_s = {rate}
 
 def config_text(*, database: str, stripe: str, zentitle: str, **values: Any) -> str:
     """A hub.toml on these vendors, with short times."""
-    known = {"redis": "redis://127.0.0.1:1/0", "port": 0, "guard_min": -1, "lease": 3, "window": 1.2}
+    known = {"redis": "redis://127.0.0.1:1/0", "port": 0, "guard_min": -1, "lease": 3, "window": 1.2, "revive": 0}
     known |= {"sweep": 3600, "rate": 5000, "tick": 0.5, "drain": 5}
     keyed = values.pop("keyed", True)
     key = 'api_key = "sk_test_sandbox"' if keyed else ""

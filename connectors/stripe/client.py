@@ -39,7 +39,7 @@ _HINTS = {
     400: "Stripe could not read the request: the pinned API version and this connector may have drifted apart",
     401: "the API key is wrong, revoked or expired: set a new one",
     403: "the API key lacks a permission, or may not act for this account: allow it to read subscriptions, "
-    "invoices, checkout sessions, charges, refunds, disputes, credit notes, customers and events",
+    "invoices, checkout sessions, charges, refunds, disputes, credit notes, customers, products and events",
 }
 _log = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class Client:
         """
         path = f"/v1/subscriptions/{quote(ref.id, safe='')}"
         try:
-            subscription = self._get(path, expand=["latest_invoice", "customer"])
+            subscription = self._get(path, expand=["latest_invoice", "customer", "items.data.price.product"])
         except _Missing as error:
             return Gone(because=str(error))
         if subscription.get("deleted") is True:
@@ -104,7 +104,7 @@ class Client:
             return SeeOther(ref=Ref(source=ref.source, kind="subscription", id=id_))
         if session.get("mode") != "payment":
             return Waiting(because="the session sold nothing yet")
-        lines = list(self._pages(f"{path}/line_items"))
+        lines = list(self._pages(f"{path}/line_items", expand=["data.price.product"]))
         session = {**session, "line_items": {"data": lines, "has_more": False}}
         total = session.get("amount_total")
         reversals = payments.reversals(self, about, total=total if isinstance(total, int) else None)
@@ -249,7 +249,9 @@ class Client:
         """The subscription with every item; Stripe embeds the first ten."""
         if not has_more(subscription, "items"):
             return subscription
-        items = list(self._pages("/v1/subscription_items", subscription=subscription["id"]))
+        items = list(
+            self._pages("/v1/subscription_items", subscription=subscription["id"], expand=["data.price.product"])
+        )
         return {**subscription, "items": {"data": items, "has_more": False}}
 
     def _with_all_lines(self, invoice: Object) -> Object:

@@ -5,6 +5,7 @@ Rule for odd objects: what is absent or null is None; what is there in a wrong t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
@@ -15,6 +16,9 @@ Object: TypeAlias = Mapping[str, Any]
 Reduced: TypeAlias = dict[str, Any]
 
 _LATEST_S = 253_402_300_799  # the end of the year 9999
+# docs.stripe.com/api/metadata (read 2026-11): at most 50 names of 40 characters, with values of 500.
+_TEXTS, _TEXT_NAME, _TEXT_VALUE = 50, 40, 500
+_E_MAIL = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+")
 
 
 def text(holder: Object, name: str) -> str | None:
@@ -82,6 +86,19 @@ def has_more(holder: Object, name: str) -> bool:
     """Whether the list under `name` goes on where it was cut (Stripe embeds the first ten)."""
     value = holder.get(name)
     return isinstance(value, Mapping) and flag(value, "has_more")
+
+
+def texts(holder: Object, name: str = "metadata") -> dict[str, str]:
+    """The seller's own texts under `name`; empty where absent.
+
+    Left out: what is no text, or longer than Stripe takes, and e-mail addresses, for observations keep these.
+    """
+    kept = {
+        key: value.encode("utf-8", "replace").decode().replace("\0", "")
+        for key, value in part(holder, name).items()
+        if len(key) <= _TEXT_NAME and isinstance(value, str) and len(value) <= _TEXT_VALUE
+    }
+    return dict(sorted((key, value) for key, value in kept.items() if not _E_MAIL.search(value))[:_TEXTS])
 
 
 def needed(holder: Object, name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from connectors.stripe.fields import Object, Reduced, part, rows
+from connectors.stripe.fields import Object, Reduced, at, part, rows
 from connectors.stripe.purchase import customer_of, keys_of, named
 from connectors.stripe.reversals import Reversal, judged, reduced_reversal
 from connectors.stripe.shapes import reduced_session
@@ -30,6 +30,8 @@ def to_purchase(source: str, session: Object, *, reversals: Sequence[Object] = (
         lines=tuple(_lines(facts, cases, failed=standing is Standing.ENDED)),
         standing=standing,
         status=status,
+        bought_at=at(facts["created"]),
+        metadata=facts["texts"],
         flags=tuple(_flags(facts, cases)),
     )
 
@@ -91,6 +93,7 @@ def _lines(session: Reduced, cases: Sequence[Reversal], *, failed: bool) -> Iter
             sku=row["price"]["lookup_key"],
             quantity=None if row["quantity"] is None else max(0, row["quantity"] - credits_[0]),
             because=f"bought once with checkout {session['id']}: the offering's own term stands",
+            metadata=row["price"]["texts"],
             once=True,
             reversed=back or credits_[1],
         )
@@ -129,5 +132,5 @@ def _named_by_metadata(session: Reduced) -> list[Reduced]:
     if not quantity.isdecimal() or len(quantity) > 9:  # noqa: PLR2004
         raise UnreadableError("metadata quantity is no count")
     key = None if price.startswith(_LOOKS_LIKE_AN_ID) else price
-    facts = {"id": price, "lookup_key": key, "product": None, "metadata": {"sku": None}}
+    facts = {"id": price, "lookup_key": key, "product": None, "metadata": {"sku": None}, "texts": {}}
     return [{"id": session["id"], "quantity": int(quantity), "price": facts}]

@@ -60,6 +60,8 @@ def to_purchase(
         standing=standing,
         status=facts["status"],
         ends_at=None if standing is Standing.ENDED else at(facts["ends_at"]),
+        bought_at=at(facts["created"]),
+        metadata=facts["metadata"],
         flags=tuple(reading.flags()),
     )
 
@@ -178,6 +180,7 @@ class _Reading:
             period_end=at(item["current_period_end"]),
             invoiced=paid is None and self.whole and bool(self.invoices),
             because=paid.because if paid else self._gap(),
+            metadata={**item["price"]["texts"], **item["metadata"]},
             reversed=self._reversed(item, reversal),
         )
 
@@ -222,6 +225,7 @@ class _Reading:
             keys=keys_of(line["once"]),
             quantity=None if line["quantity"] is None else max(0, line["quantity"] - units),
             because=f"bought once with invoice {invoice['id']}: the offering's own term stands",
+            metadata=line["once"]["texts"],
             once=True,
             reversed=back,
         )

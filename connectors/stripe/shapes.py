@@ -22,6 +22,7 @@ from connectors.stripe.fields import (
     rows,
     seconds,
     text,
+    texts,
 )
 from hub.errors import UnreadableError
 
@@ -37,6 +38,8 @@ def reduced(subscription: Object) -> Reduced:
         "items_incomplete": flag(subscription, "items_incomplete") or has_more(subscription, "items"),
         "ends_at": _ends_at(subscription),
         "ended_at": seconds(subscription, "ended_at"),
+        "created": seconds(subscription, "created"),
+        "metadata": texts(subscription),
     }
 
 
@@ -103,6 +106,7 @@ def _item(item: Object, subscription: Object) -> Reduced:
         "price": _price(item),
         "current_period_start": _first(seconds(item, "current_period_start"), subscription, "current_period_start"),
         "current_period_end": _first(seconds(item, "current_period_end"), subscription, "current_period_end"),
+        "metadata": texts(item),
     }
 
 
@@ -120,7 +124,16 @@ def _price(item: Object) -> Reduced:
         "lookup_key": text(price, "lookup_key"),
         "product": id_of(price, "product"),
         "metadata": {"sku": text(metadata, "sku") or text(metadata, "offering_sku")},
+        "texts": _price_texts(price),
     }
+
+
+def _price_texts(price: Object) -> dict[str, str]:
+    """What the seller wrote on the price, and on its product where that came along; the price's word goes first."""
+    if "texts" in price:
+        return texts(price, "texts")
+    product = price.get("product")
+    return {**(texts(product) if isinstance(product, Mapping) else {}), **texts(price)}
 
 
 def _invoice_line(line: Object) -> Reduced:
@@ -190,7 +203,9 @@ def reduced_session(session: Object) -> Reduced:
         "customer": None if guest else reduced_customer(session["customer"]),
         "name": name or (text(details, "email") if guest else None),
         "amount_total": amount(session, "amount_total"),
+        "created": seconds(session, "created"),
         "metadata": {"price": text(metadata, "price"), "quantity": text(metadata, "quantity")},
+        "texts": texts(session, "texts" if "texts" in session else "metadata"),
         "line_items": _line_items(session),
     }
 

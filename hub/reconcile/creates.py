@@ -19,20 +19,22 @@ from hub.domain import (
     Json,
     License,
     Offering,
+    Purchase,
 )
 from hub.errors import PermanentError, RetryableError, UnknownResult
 from hub.failpoint import failpoint
 from hub.reconcile.look import Look, Observed, Window, apply, journal, plain_call, recall, review
+from hub.reconcile.revival import revive
 from hub.reconcile.wording import in_words, license_in_words, why
 from hub.store import records
 from hub.store.codec import action_json
 from hub.store.records import Intent, Memory
 
-ROUNDS = 4  # group, extension, terms: each look needs at most so many comparisons
+ROUNDS = 5  # revival, group, extension, terms: each look needs at most so many comparisons
 
 
 def until_nothing_is_missing(
-    look: Look, wanted: tuple[License, ...], offerings: Mapping[str, Offering], *, fresh: bool
+    look: Look, purchase: Purchase, wanted: tuple[License, ...], offerings: Mapping[str, Offering], *, fresh: bool
 ) -> tuple[Held, d.Plan]:
     """What is held once every license that is wanted on exists."""
     for round_ in range(ROUNDS):
@@ -41,6 +43,8 @@ def until_nothing_is_missing(
         if not plan.missing:
             _close_extensions(look)
             return held, plan
+        if not fresh and revive(look, purchase, plan.missing, offerings):
+            continue
         if look.shop.observe:
             raise Observed([license_in_words(one) for one in plan.missing])
         if held.groups:
@@ -54,13 +58,15 @@ def _held(look: Look) -> Held:
     """What is held under the order reference: by the ids on record, and by a search where those do not settle it.
 
     A search alone would not do (lists may lag), nor would ids alone after a doubt (there may be a second group).
+    What the purchase carries on stands in another one's group, and what it let go of in its own.
     """
     order_ref, licensing = look.facts["order_ref"], look.shop.licensing
     look.read_began = look.leased.now()
+    taken = [one for id_ in look.memory.taken if (one := look.call(lambda i=id_: licensing.entitlement(i)))]  # type: ignore[misc]
     known = look.memory.groups
     held = look.call(lambda: licensing.held(look.customer_id, order_ref, groups=known)) if known else Held()
     intent = look.memory.intents.get(("group", order_ref))
-    if look.must_search or not held.groups:
+    if look.must_search or not (held.groups or taken):
         code = intent.activation_code if intent else None
         held = _both(held, look.call(lambda: licensing.held(look.customer_id, order_ref, code=code)))
     if intent and intent.open and held.groups:
@@ -68,7 +74,8 @@ def _held(look: Look) -> Held:
     if len(held.groups) > 1:
         text = f"{len(held.groups)} groups carry {order_ref}: the one in use is kept, the others are switched off"
         review(look, "duplicate_group", str(look.ref), text)
-    return replace(held, entitlements=tuple(with_lines(look.memory, one) for one in held.entitlements))
+    own = [one for one in held.entitlements if one.id not in look.memory.given]
+    return replace(held, entitlements=tuple(with_lines(look.memory, one) for one in (*own, *taken)))
 
 
 def _close_extensions(look: Look) -> None:

@@ -14,7 +14,7 @@ from hub.domain import Action, Applied, Json, Ref
 from hub.failpoint import failpoint
 from hub.leases import LeaseBook
 from hub.policy import Rules
-from hub.ports import Connector, Licensing
+from hub.ports import Connector, Found, Gone, Licensing, PurchaseSource, SeeOther, StoredObject, Unsupported, Waiting
 from hub.settings import Timing
 from hub.store import Store, records, subjects
 from hub.store.records import Memory
@@ -119,6 +119,20 @@ class Observed(Exception):
     def __init__(self, acts: Sequence[str]) -> None:
         self.acts = tuple(acts)
         super().__init__("; ".join(acts))
+
+
+def assembled(look: Look, source: PurchaseSource, ref: Ref, about: Sequence[Ref], own: Sequence[StoredObject]) -> Seen:
+    """What stored objects tell of `ref`: its `own` ones, and those of the payments that are `about` it."""
+    with look.shop.store.read() as conn:
+        objects = [*own, *(kept for one in about for kept in records.stored_objects(conn, ref.source, one))]
+
+        def find(object_id: str) -> StoredObject | None:
+            return records.stored_object(conn, ref.source, object_id)
+
+        return source.assemble(ref, objects, find)
+
+
+Seen = Found | SeeOther | Gone | Waiting | Unsupported
 
 
 def recall(look: Look) -> None:

@@ -28,7 +28,7 @@ from hub.reconcile.changes import make_so
 from hub.reconcile.creates import until_nothing_is_missing, with_lines
 from hub.reconcile.customers import ensure_customer, find_customer, known_customer
 from hub.reconcile.entitlements import look_at_licensing
-from hub.reconcile.look import Look, Observed, Shop, Window
+from hub.reconcile.look import Look, Observed, Seen, Shop, Window, assembled, recall
 from hub.reconcile.wording import license_in_words
 from hub.store import records, schema, subjects
 from hub.store.records import Brief, Link, Memory
@@ -169,15 +169,7 @@ def _see(look: Look, source: PurchaseSource, bodies: Sequence[bytes]) -> Seen:
     about = [Ref.parse(one) for one in look.leased.row["about"] or ()]
     if source.can_read:
         return look.call(lambda: source.fetch(look.ref, about))
-    objects = _fold(look, source, bodies)
-    with look.shop.store.read() as conn:
-        for one in about:
-            objects += records.stored_objects(conn, look.ref.source, one)
-
-        def find(object_id: str) -> Any:  # noqa: ANN401
-            return records.stored_object(conn, look.ref.source, object_id)
-
-        return source.assemble(look.ref, objects, find)
+    return assembled(look, source, look.ref, about, _fold(look, source, bodies))
 
 
 def _fold(look: Look, source: PurchaseSource, bodies: Sequence[bytes]) -> list[Any]:
@@ -321,6 +313,8 @@ def _needs_second_look(look: Look, found: Found, bodies: Sequence[bytes]) -> boo
 def _act_if_needed(look: Look, purchase: Purchase, wanted: tuple[License, ...]) -> str | Result:
     if purchase.standing is Standing.PENDING:
         return f"nothing is granted yet: the purchase is {purchase.status}"
+    if look.memory.given and not look.memory.snapshots and not any(one.enabled for one in wanted):
+        return f"over; its license is carried on by {', '.join(sorted(set(look.memory.given.values())))}"
     # Of an ended purchase that it never saw, the record can't say that nothing is held: it may be a restored one.
     if not _must_read(look) and look.memory.snapshots and _agrees(look, wanted):
         return "nothing to change: the license is what the purchase says"
@@ -350,6 +344,7 @@ def _act(look: Look, purchase: Purchase, wanted: tuple[License, ...], link: Link
     look.customer_lease = look.book.take(f"customer:{account_ref}")
     if look.customer_lease is None:
         return Later(cause="busy", reason="another purchase of this customer is being worked on", delay_s=BUSY_S)
+    _know_what_was_given(look)
     offerings = _offerings(look, wanted)
     if missing := [one.offering for one in wanted if one.offering not in offerings]:
         reason = f"Zentitle2 has no offering with the SKU {missing[0]!r}: create it, or map the sale to another SKU"
@@ -357,8 +352,16 @@ def _act(look: Look, purchase: Purchase, wanted: tuple[License, ...], link: Link
     if look.shop.observe and find_customer(look, purchase, account_ref) is None:
         raise Observed([f"customer {account_ref} found or created", *map(license_in_words, wanted)])
     fresh = ensure_customer(look, purchase, account_ref)
-    held, plan = until_nothing_is_missing(look, wanted, offerings, fresh=fresh)
+    held, plan = until_nothing_is_missing(look, purchase, wanted, offerings, fresh=fresh)
     return make_so(look, purchase, held, plan)
+
+
+def _know_what_was_given(look: Look) -> None:
+    """What another purchase took over since this look began is not this one's any more; the lease ends that race."""
+    with look.shop.store.read() as conn:
+        given = records.given_by(conn, look.ref)
+    if given != look.memory.given.keys():
+        recall(look)
 
 
 def _offerings(look: Look, wanted: tuple[License, ...]) -> Mapping[str, Offering]:
@@ -367,6 +370,3 @@ def _offerings(look: Look, wanted: tuple[License, ...]) -> Mapping[str, Offering
     if all(one.offering in offerings for one in wanted):
         return offerings
     return look.call(lambda: licensing.offerings(refresh=True))
-
-
-Seen = Found | SeeOther | Gone | Waiting | Unsupported

@@ -26,6 +26,7 @@ from hub.stream.state import LISTED, Origin, messages
 
 GUARD_WINDOW_S = 3600
 BODIES = 2000  # of one subject, at most
+MOST_LAPSED = 100  # of one customer: a reseller may have had thousands
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +58,8 @@ class Memory:
     snapshots: dict[str, Snapshot] = field(default_factory=dict)
     grants: dict[str, tuple[str | None, datetime | None]] = field(default_factory=dict)  # line -> entitlement, paid
     intents: dict[tuple[str, str], Intent] = field(default_factory=dict)
+    given: dict[str, str] = field(default_factory=dict)  # entitlement that it had -> the purchase that carries it on
+    taken: dict[str, str] = field(default_factory=dict)  # entitlement that it carries on -> the purchase that had it
 
     @property
     def paid(self) -> dict[str, datetime]:
@@ -70,12 +73,16 @@ class Memory:
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """Group ids known."""
-        known = {snapshot.entitlement.group_id for snapshot in self.snapshots.values()}
+        """Ids of the purchase's own groups that are known."""
+        known = {one.entitlement.group_id for id_, one in self.snapshots.items() if id_ not in self.taken}
         for intent in self.intents.values():
             if intent.kind == "group" and not intent.open and intent.ids:
                 known.add(intent.ids[0])
         return tuple(sorted(known))
+
+    def paid_for(self, entitlement: str) -> datetime | None:
+        """Until when the lines that this entitlement carried were paid."""
+        return max((paid for id_, paid in self.grants.values() if id_ == entitlement and paid), default=None)
 
     def lines_of(self, entitlement: str) -> tuple[str, ...]:
         """The purchase lines that an entitlement carries."""
@@ -91,7 +98,7 @@ class Brief:
 
 
 def brief(conn: Connection, since: Mapping[Ref, float]) -> dict[Ref, Brief]:
-    """For each subject its memory and the bodies of its accepted receipts since then, in four questions for all.
+    """For each subject its memory and the bodies of its accepted receipts since then, in five questions for all.
 
     Empty where there are too many bodies for one answer: then ask for one subject at a time.
     """
@@ -117,6 +124,11 @@ def _of_these(table: Any) -> Any:  # noqa: ANN401  (tables and statements)
     return select(table).where(table.c.subject.in_(bindparam("subjects", expanding=True)))
 
 
+_REVIVALS_OF = select(t.revival).where(
+    t.revival.c.old.in_(bindparam("subjects", expanding=True))
+    | t.revival.c.new.in_(bindparam("others", expanding=True))
+)
+_GIVEN_BY = select(t.revival.c.entitlement).where(t.revival.c.old == bindparam("of"))
 _SNAPSHOTS_OF, _GRANTS_OF, _INTENTS_OF = (_of_these(table) for table in (t.entitlement, t.grant, t.intent))
 _THIS_INTENT = (t.intent.c.kind == bindparam("of_kind"), t.intent.c.key == bindparam("of_key"))
 _FIND_INTENT = select(t.intent).where(*_THIS_INTENT)
@@ -233,7 +245,20 @@ def recall_all(conn: Connection, refs: Iterable[Ref]) -> dict[Ref, Memory]:
         memories[row.subject].grants[row.line] = (row.entitlement, moment(row.paid_until))
     for row in conn.execute(_INTENTS_OF, of_these):
         memories[row.subject].intents[row.kind, row.key] = _intent(row)
+    _recall_revivals(conn, memories)
     return {ref: memories[str(ref)] for ref in refs}
+
+
+def _recall_revivals(conn: Connection, memories: Mapping[str, Memory]) -> None:
+    rows = conn.execute(_REVIVALS_OF, {"subjects": list(memories), "others": list(memories)}).all()
+    for row in rows:
+        if row.new in memories:
+            memories[row.new].taken[row.entitlement] = row.old
+        if row.old in memories:
+            memories[row.old].given[row.entitlement] = row.new
+    for memory in memories.values():
+        for id_ in memory.given:  # carried on by one, and then by the next
+            memory.taken.pop(id_, None)
 
 
 def observe(conn: Connection, ref: Ref, seen: Mapping[str, Json], hash_: str) -> None:
@@ -469,6 +494,48 @@ def save_grants(conn: Connection, subject: Ref, rows: Iterable[tuple[str, str | 
     if not values:
         return
     conn.execute(_save_grants(conn.dialect.name), values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lapsed:
+    """An entitlement that the hub made and switched off, of which purchase, and until when that had paid for it."""
+
+    entitlement: Entitlement
+    purchase: str
+    paid_until: datetime | None
+
+
+def lapsed(conn: Connection, customer_id: str, but: Ref) -> list[Lapsed]:
+    """What the hub switched off of this customer, newest first, but for what belongs to the purchase `but`.
+
+    At most MOST_LAPSED. Left out: what a person switched off, what the hub did not make, and purchases with a create
+    in doubt.
+    """
+    e = t.entitlement.c
+    of = (e.customer_id == customer_id, ~e.enabled, e.subject.is_not(None), e.subject != str(but))
+    rows = conn.execute(select(e.subject, e.body).where(*of).order_by(e.changed_at.desc()).limit(MOST_LAPSED)).all()
+    memories = recall_all(conn, {Ref.parse(row.subject) for row in rows})
+    found = [(entitlement_from(row.body), row.subject, memories[Ref.parse(row.subject)]) for row in rows]
+    return [
+        Lapsed(entitlement=one, purchase=purchase, paid_until=memory.paid_for(one.id))
+        for one, purchase, memory in found
+        if not memory.doubt and (one.id in memory.taken or _made_by_us(conn, one, purchase))
+        if switched_off_by_us(conn, one.id)
+    ]
+
+
+def hand_over(conn: Connection, entitlement: str, old: str, new: Ref) -> None:
+    """From now on the entitlement belongs to the purchase `new`, and `old` lets go of it."""
+    row = {"entitlement": entitlement, "old": old, "new": str(new), "at": db_now()}
+    conn.execute(
+        insert(conn, t.revival).values(**row).on_conflict_do_update(index_elements=["entitlement", "old"], set_=row)
+    )
+    conn.execute(update(t.entitlement).where(t.entitlement.c.id == entitlement).values(subject=str(new)))
+
+
+def given_by(conn: Connection, ref: Ref) -> set[str]:
+    """The entitlements that this purchase has let go of."""
+    return set(conn.execute(_GIVEN_BY, {"of": str(ref)}).scalars())
 
 
 def add_change(conn: Connection, **values: Any) -> int:  # noqa: ANN401  (columns of `change`)

@@ -214,6 +214,17 @@ grant = Table(
     Column("paid_until", Text),
 )
 
+revival = Table(
+    "revival",
+    metadata,
+    Column("entitlement", Text, primary_key=True),
+    Column("old", Text, primary_key=True),  # the subject of the purchase that it belonged to, which lets go of it
+    Column("new", Text, nullable=False),  # the subject of the purchase that carries it on
+    Column("at", Time, nullable=False),
+    Index(None, "old"),
+    Index(None, "new"),
+)
+
 customer_link = Table(
     "customer_link",
     metadata,

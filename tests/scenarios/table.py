@@ -37,7 +37,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Scenario:
-    """`expected` has a line an entitlement, and one for the tasks that are open, as `told` in test_scenarios says it."""
+    """`history` may go on with another purchase of the same customer. `expected` has a line an entitlement, and one for the tasks that are open, as `told` in test_scenarios says it."""
 
     number: str
     name: str
@@ -121,6 +121,17 @@ LONGER = "PRO-100: on, 5 seats, until 2028-09-08"
 TRIAL = START + 14 * DAY
 TRIALING = Seen(sub(status="trialing", trial_end=TRIAL), (bill(line(end=TRIAL), total=0),))
 PERPETUAL = Seen(sub(item("price_care", 5)), (bill(line(), once("price_perp")),))
+
+OVER = Seen(sub(status="canceled", ended_at=START + YEAR), (bill(),))
+
+
+def again(days: int, price: str = "price_pro", quantity: int = 8) -> Seen:
+    """Another subscription of the same customer, bought so many days after the end of the first."""
+    since = START + YEAR + days * DAY
+    bought = item(price, quantity, "si_2", current_period_start=since, current_period_end=since + YEAR, created=since)
+    paid = bill(line("il_2", "si_2", since, since + YEAR), id_="in_2", created=since)
+    return Seen(sub(bought, id="sub_2", created=since), (paid,))
+
 
 SCENARIOS = (
     Scenario("1", "One checkout raises several starting events", (SOLD, SOLD, SOLD), (ON,)),
@@ -495,6 +506,30 @@ SCENARIOS = (
         ("nothing", "task: maintenance alone"),
     ),
     Scenario("24", "A set-up fee beside a subscription", (Seen(sub(), (bill(line(), once("price_setup")),)),), (ON,)),
+    Scenario(
+        "25",
+        "The customer comes back within 30 days, and an old event comes late",
+        (SOLD, OVER, again(10), OVER),
+        ("PRO-100: on, 8 seats, until 2028-09-17",),
+    ),
+    Scenario(
+        "25",
+        "The customer comes back for another offering of the product",
+        (SOLD, OVER, again(30, "price_team")),
+        ("TEAM-YEAR: on, 8 seats, until 2028-10-07",),
+    ),
+    Scenario(
+        "25",
+        "The customer comes back after 31 days",
+        (SOLD, OVER, again(31)),
+        ("PRO-100: off, 5 seats, until 2027-09-08", "PRO-100: on, 8 seats, until 2028-10-08"),
+    ),
+    Scenario(
+        "26",
+        "Two live subscriptions of one product",
+        (SOLD, again(-100)),
+        (ON, "PRO-100: on, 8 seats, until 2028-05-30"),
+    ),
     Scenario("27", "A zero invoice by coupon or credit", (Seen(sub(), (bill(total=0, amount_paid=0),)),), (ON,)),
     Scenario("28", "Paid out of band", (Seen(sub(), (bill(paid_out_of_band=True, payments={"data": []}),)),), (ON,)),
     Scenario(

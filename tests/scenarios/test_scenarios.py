@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -14,8 +14,8 @@ from connectors.stripe import oneoff
 from connectors.stripe.purchase import to_purchase
 from hub.catalog import Match
 from hub.decide import after, decide, pair
-from hub.domain import ChangeOffering, Disable, Enable, Entitlement, License, Offering, Purchase, SetTerms
-from hub.policy import Unmapped, flags_of, licenses_for
+from hub.domain import ChangeOffering, Disable, Enable, Entitlement, License, Offering, Purchase, Ref, SetTerms
+from hub.policy import Unmapped, flags_of, lets_go, licenses_for, revivable
 from tests.factories import NOW, ORDER, rules
 from tests.scenarios.table import MAINTAINS, SCENARIOS, SKUS, Scenario, Seen
 
@@ -73,18 +73,41 @@ def act(held: Sequence[Entitlement], wanted: Sequence[License]) -> list[Entitlem
     return list(now.values())
 
 
+@dataclass
+class Told:
+    """One of the customer's purchases as last seen, and what it holds."""
+
+    purchase: Purchase
+    wanted: Sequence[License] = ()
+    held: list[Entitlement] = field(default_factory=list)
+    recorded: dict[str, datetime] = field(default_factory=dict)
+
+    def let_go(self, new: Purchase, wanted: Sequence[License]) -> list[Entitlement]:
+        """Takes away from it, and gives, what a purchase that has not been seen before carries on."""
+        paid, bought_at = max(self.recorded.values(), default=None), new.bought_at or NOW
+        given = [
+            replace(one, lines=license_.lines)
+            for one, license_ in zip(self.held, wanted, strict=False)
+            if revivable(paid, bought_at, RULES.policy) and lets_go(self.purchase, self.wanted, one.offering)
+        ]
+        self.held = self.held[len(given) :]
+        return given
+
+
 def told(scenario: Scenario) -> tuple[tuple[str, ...], Purchase]:
     """What is held after the whole history, in words; and the purchase as last seen."""
-    held: list[Entitlement] = []
-    recorded: dict[str, datetime] = {}
+    known: dict[Ref, Told] = {}
     for seen in scenario.history:
         purchase = purchase_of(seen)
-        wanted = licenses_for(purchase, ORDER, "stripe", RULES, recorded)
+        before = known.get(purchase.ref) or Told(purchase)
+        wanted = licenses_for(purchase, ORDER, "stripe", RULES, before.recorded)
         if isinstance(wanted, Unmapped):
             return ("parked",), purchase
-        flags = flags_of(purchase, wanted, {one.offering for one in held})
-        held = act(held, wanted)
-        recorded |= {line.id: line.paid_until for line in purchase.lines if line.paid_until}
+        flags = flags_of(purchase, wanted, {one.offering for one in before.held})
+        carried = [] if purchase.ref in known else [o for old in known.values() for o in old.let_go(purchase, wanted)]
+        paid = {line.id: line.paid_until for line in purchase.lines if line.paid_until}
+        known[purchase.ref] = Told(purchase, wanted, act([*before.held, *carried], wanted), before.recorded | paid)
+    held = [one for each in known.values() for one in each.held]
     words = [in_words(one) for one in sorted(held, key=lambda one: one.offering)] or ["nothing"]
     tasks = sorted({flag.kind for flag in flags})
     return (*words, *([f"task: {', '.join(tasks)}"] if tasks else [])), purchase

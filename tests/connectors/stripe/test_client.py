@@ -220,7 +220,7 @@ def test_a_request_carries_the_key_the_account_and_the_pinned_version(bench: Ben
     assert request.headers["Authorization"] == f"Bearer {KEY}"
     assert request.headers["Stripe-Account"] == "acct_1QaMine"
     assert request.headers["Stripe-Version"] == "2026-10-28.endive"
-    assert sorted(request.args.values()) == ["customer", "latest_invoice"]
+    assert sorted(request.args.values()) == ["customer", "items.data.price.product", "latest_invoice"]
 
 
 def test_an_unpaid_latest_invoice_leads_to_the_list(bench: Bench) -> None:

@@ -332,6 +332,27 @@ def test_keys_are_found_in_every_shape(item: dict[str, Any], keys: tuple[str, ..
     assert lines(a_subscription(an_item(**item)))["si_1"].keys == keys
 
 
+def test_what_the_seller_wrote_is_told_the_most_telling_last() -> None:
+    of = a_price(
+        metadata={"tier": "gold", "edition": "EU"}, product={"id": "prod_1", "metadata": {"tier": "tin", "p": "1"}}
+    )
+    sold = a_subscription(
+        an_item(price=of, metadata={"edition": "US"}), metadata={"channel": "reseller"}, created=START
+    )
+    told = purchase(sold)
+    assert told.metadata == {"channel": "reseller"}
+    assert told.lines[0].metadata == {"tier": "gold", "p": "1", "edition": "US"}
+    assert told.bought_at == datetime.fromtimestamp(START, UTC)
+    assert from_seen("stripe", found("stripe", sold, []).seen) == told
+
+
+def test_of_metadata_only_short_texts_stay_and_no_address_of_a_person() -> None:
+    odd = {"n": 1, "none": None, "long": "x" * 501, "k" * 41: "x", "by": "ada@acme.example", "ok": "a\0b"}
+    assert purchase(a_subscription(metadata=odd)).metadata == {"ok": "ab"}
+    many = {f"k{number:02}": "v" for number in range(60)}
+    assert len(purchase(a_subscription(metadata=many)).metadata) == 50
+
+
 @pytest.mark.parametrize(("sent", "quantity"), [({"quantity": 8}, 8), ({"quantity": 0}, 0), ({"quantity": None}, None)])
 def test_a_quantity_is_a_count_or_none(sent: dict[str, Any], quantity: int | None) -> None:
     assert lines(a_subscription(an_item(**sent)))["si_1"].quantity == quantity

@@ -489,3 +489,24 @@ def test_an_odd_observation_contains_nothing(seen: dict[str, Any]) -> None:
 def test_a_malformed_object_is_unreadable() -> None:
     with pytest.raises(UnreadableError):
         stored(an_event("customer.subscription.created__active", items=None))
+
+
+def test_a_look_that_read_the_product_s_metadata_too_has_seen_the_subscription() -> None:
+    body = an_event("customer.subscription.updated__quantity")
+    sold = json.loads(body)["data"]["object"]
+    item = sold["items"]["data"][0]
+    product = {"id": item["price"]["product"], "object": "product", "metadata": {"tier": "gold"}}
+    read = {**sold, "items": {"data": [{**item, "price": {**item["price"], "product": product}}], "has_more": False}}
+    seen = found("stripe", read, [])
+    assert seen.purchase.lines[0].metadata["tier"] == "gold"
+    assert contains(seen.seen, body)
+    assert not contains(seen.seen, an_event("customer.subscription.updated__quantity", metadata={"channel": "web"}))
+
+
+def test_metadata_and_date_of_a_sale_are_known_from_events_alone() -> None:
+    sold = kept(an_event("customer.subscription.updated__quantity", metadata={"channel": "web"}))
+    purchase = told([sold], ACME).purchase
+    assert (purchase.metadata, purchase.bought_at) == (
+        {"channel": "web"},
+        datetime.fromtimestamp(sold.body["created"], UTC),
+    )

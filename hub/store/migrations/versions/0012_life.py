@@ -1,0 +1,22 @@
+"""Which purchase carries on the license of which."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0012"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "revival",
+        sa.Column("entitlement", sa.Text(), nullable=False),
+        sa.Column("old", sa.Text(), nullable=False),
+        sa.Column("new", sa.Text(), nullable=False),
+        sa.Column("at", sa.Float(precision=53), nullable=False),
+        sa.PrimaryKeyConstraint("entitlement", "old", name=op.f("pk_revival")),
+    )
+    op.create_index(op.f("ix_revival_old"), "revival", ["old"])
+    op.create_index(op.f("ix_revival_new"), "revival", ["new"])
