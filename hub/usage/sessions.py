@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
-from itertools import accumulate, groupby
+from itertools import accumulate, groupby, pairwise
 from math import inf
 
 from hub.domain import SeatEvent, SeatMove
@@ -183,7 +183,7 @@ def _peaks(held: Sequence[Session], bounds: Sequence[float]) -> list[int]:
     times = sorted(change)
     levels = [0, *accumulate(change[at] for at in times)]  # levels[k]: after the first k changes
     found = []
-    for begin, end in zip(bounds, bounds[1:], strict=False):
+    for begin, end in pairwise(bounds):
         at_begin, before_end = bisect_right(times, begin), bisect_left(times, end)
         found.append(max(levels[at_begin : before_end + 1]))
     return found
