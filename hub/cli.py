@@ -23,7 +23,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from hub import __version__
+from hub import __version__, cli_usage
 from hub.errors import ConfigurationError, HubError, PermanentError
 
 P = ParamSpec("P")
@@ -422,6 +422,18 @@ def _tell_replay(selection: Any, would: Sequence[Any], *, apply_: bool, as_json:
         _tell_rows(as_json, rows, ("subject", "would"), "")
     if len(rows) < len(selection.subjects) and not apply_:
         out.print(f"(the first {len(rows)} of {len(selection.subjects)} subjects; looking costs the vendors requests)")
+
+
+# -- seat use
+
+
+@main.group()
+def usage() -> None:
+    """Seat use: what is known, and how it is collected."""
+
+
+for name_, function in cli_usage.COMMANDS.items():
+    _command(usage, name_)(function)
 
 
 # -- the stream

@@ -97,7 +97,7 @@ def drop_old(collector: Collector) -> int:
         after = ids[-1]
         dropped += collector.store.write(lambda conn, ids=ids: _drop_events(conn, ids, before))  # type: ignore[misc]
     oldest = day_of(at, UTC) - timedelta(days=DAYS_KEPT)
-    while collector.store.write(lambda conn: seats.drop_days(conn, oldest, BATCH)):
+    while collector.store.write(lambda conn: seats.drop_days(conn, oldest, DAYS_KEPT * 86400.0, BATCH)):
         pass
     collector.store.write(lambda conn: seats.drop_watched(conn, at - WATCHED_KEPT_S))
     return dropped

@@ -18,7 +18,7 @@ from hub.domain import SeatEvent, SeatMove
 from hub.store import schema as t
 from hub.store.schema import db_now
 from hub.store.subjects import insert
-from hub.usage.seatdays import SeatDay, TermsChange, stands
+from hub.usage.seatdays import IMPORTED, SeatDay, TermsChange, stands
 
 AT_ONCE = 400  # rows a statement: SQLite takes 32,766 values
 QUARTER_S = 900.0
@@ -155,10 +155,11 @@ def first_days(conn: Connection, ids: Sequence[str]) -> dict[str, date]:
     return found
 
 
-def drop_days(conn: Connection, before: date, limit: int) -> int:
-    """Forgets some of the days before `before`; how many."""
+def drop_days(conn: Connection, before: date, kept_s: float, limit: int) -> int:
+    """Forgets some of the days before `before` that were not imported within `kept_s`; how many."""
     d = t.seat_day.c
-    old = conn.execute(select(d.entitlement, d.day).where(d.day < before.isoformat()).limit(limit)).all()
+    lately = (d.source == IMPORTED) & (d.changed_at > db_now() - kept_s)
+    old = conn.execute(select(d.entitlement, d.day).where(d.day < before.isoformat(), ~lately).limit(limit)).all()
     for row in old:
         conn.execute(delete(t.seat_day).where(d.entitlement == row.entitlement, d.day == row.day))
     return len(old)
@@ -363,6 +364,59 @@ def judged(conn: Connection, ids: Sequence[str]) -> None:
     """Nothing of these has changed since."""
     for part in in_parts(ids):
         conn.execute(update(t.seat_feed).where(t.seat_feed.c.entitlement.in_(part)).values(judge=False))
+
+
+# -- counts, for people
+
+
+def known_days(conn: Connection, since: date) -> tuple[int, int]:
+    """(known, unknown) days on record since then."""
+    d = t.seat_day.c
+    rows = conn.execute(select(d.known, func.count()).where(d.day >= since.isoformat()).group_by(d.known))
+    counts = {bool(row[0]): int(row[1]) for row in rows}
+    return counts.get(True, 0), counts.get(False, 0)
+
+
+def tallies(conn: Connection, now: float) -> dict[str, int]:
+    """Feeds by what is to be said of them, and events that are dated ahead."""
+    f, e = t.seat_feed.c, t.entitlement.c
+    count: Any = func.count
+    feeds = conn.execute(
+        select(
+            count().label("entitlements"),
+            count(case((f.problem.is_not(None), 1))).label("problems"),
+            count(case((func.coalesce(f.difference, 0) != 0, 1))).label("differing"),
+            func.coalesce(func.sum(f.too_late), 0).label("too_late"),
+            count(case((f.forgotten, 1))).label("forgotten"),
+            count(case((f.judge, 1))).label("to_be_judged"),
+        )
+    ).one()
+    ahead = conn.execute(select(count()).where(t.seat_event.c.at > now)).scalar_one()
+    nobody = conn.execute(select(count()).where(e.customer_id == "")).scalar_one()
+    return {**{name: int(value) for name, value in feeds._asdict().items()}, "ahead": ahead, "without_customer": nobody}
+
+
+def problems(conn: Connection, limit: int = 20) -> Sequence[Row[Any]]:
+    """Feeds whose log could not be read."""
+    f = t.seat_feed.c
+    stmt = select(t.seat_feed).where(f.problem.is_not(None))
+    return conn.execute(stmt.order_by(f.entitlement).limit(limit)).all()
+
+
+def paid_until(conn: Connection, ids: Sequence[str]) -> dict[str, str]:
+    """Until when these entitlements are paid, by what was bought: ISO 8601 text in UTC, the latest line's."""
+    g, found = t.grant.c, dict[str, str]()
+    for part in in_parts(ids):
+        paid = (g.entitlement.in_(part), g.paid_until.is_not(None))
+        rows = conn.execute(select(g.entitlement, func.max(g.paid_until)).where(*paid).group_by(g.entitlement))
+        found |= {row[0]: row[1] for row in rows}
+    return found
+
+
+def signal_of(conn: Connection, entitlement: str) -> dict[str, Any] | None:
+    """The signal of an entitlement, where it was ever judged."""
+    row = conn.execute(select(t.signal).where(t.signal.c.entitlement == entitlement)).first()
+    return row._asdict() if row else None
 
 
 # -- deleting
