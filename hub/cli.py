@@ -241,13 +241,13 @@ def web(as_json: bool) -> None:  # noqa: ARG001, FBT001
 
 
 @_command(main)
-@click.argument("kind", default="looks")
+@click.argument("kind", default="all")
 def worker(kind: str, as_json: bool) -> None:  # noqa: ARG001, FBT001
     """Run a worker (on RQ; without Redis it looks for work each second)."""
     from hub import jobs, wiring, working  # noqa: PLC0415
     from hub.log import configure  # noqa: PLC0415
 
-    if kind not in jobs.KINDS:
+    if kind not in ("all", *jobs.KINDS):
         raise click.BadParameter(f"{kind!r} is no kind of work; known: {', '.join(jobs.KINDS)}", param_hint="KIND")
     configure("worker")
     hub = jobs.the_hub()
@@ -255,7 +255,7 @@ def worker(kind: str, as_json: bool) -> None:  # noqa: ARG001, FBT001
     wiring.check_vendors(hub.settings)
     hub.bell.tell_if_none()
     hub.store.close()
-    working.work(hub, kind)
+    working.work(hub, jobs.KINDS if kind == "all" else (kind,))
 
 
 @_command(main)

@@ -153,13 +153,13 @@ def _span(seconds: float) -> str:
 def show(*, entitlement: str, days: bool, as_json: bool) -> None:
     """Show what is known of ENTITLEMENT's use, month by month."""
     from hub.cli import NOT_FOUND, _fail, _ready_hub, _table, out  # noqa: PLC0415
-    from hub.store import seats  # noqa: PLC0415
+    from hub.store import seats, signals  # noqa: PLC0415
     from hub.usage.months import months  # noqa: PLC0415
 
     hub = _ready_hub()
     with hub.store.read() as conn:
         rows = list(seats.days_of(conn, [entitlement], date(1970, 1, 1), date(9999, 12, 31)).values())
-        signal = seats.signal_of(conn, entitlement)
+        signal = signals.signal_of(conn, entitlement)
     if not rows:
         _fail(NOT_FOUND, f"nothing is known of the use of {entitlement!r}; `hub usage status` says how collecting goes")
     found = months(rows)

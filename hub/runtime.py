@@ -27,7 +27,7 @@ from hub.collecting.logs import read_logs
 from hub.drain import left_alone
 from hub.errors import HubError
 from hub.leases import LeaseBook
-from hub.store import subjects
+from hub.store import seats, subjects
 from hub.stream import sequencer
 from hub.sweep import sweep_all
 
@@ -144,8 +144,16 @@ def _count_seats(hub: Hub) -> None:
         count_touched(hub.collector)
         close_days(hub.collector)
         drop_old(hub.collector)
+        _ring_for_summaries(hub)
 
     _alone(hub, "count seats", work)
+
+
+def _ring_for_summaries(hub: Hub) -> None:
+    with hub.store.read() as conn:
+        due = seats.judging_due(conn)
+    if due:
+        hub.bell.ring("summaries")
 
 
 def _read_seat_logs(hub: Hub) -> None:

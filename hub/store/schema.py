@@ -354,16 +354,11 @@ seat_feed = Table(
     Column("difference", Integer),  # seats in use by the vendor less open sessions, when last compared
     Column("too_late", Integer, nullable=False, server_default="0"),  # events that came after their days were final
     Column("forgotten", Boolean, nullable=False, server_default="0"),  # its customer was deleted: nothing is kept
-    Column("judge", Boolean, nullable=False, server_default="0"),  # its days changed since they were judged
+    Column("judge_due", Time),  # its closed days changed: when it is to be judged; None: it is not
     Index(None, "log_wanted", "log_rank", "log_due"),
     Index(None, "touched_from"),
     Index(None, "closed_upto"),
-    Index(
-        "ix_seat_feed_judge",
-        "entitlement",
-        sqlite_where=text("judge"),
-        postgresql_where=text("judge"),
-    ),
+    Index(None, "judge_due"),
 )
 
 watched = Table(
@@ -381,7 +376,10 @@ signal = Table(
     Column("since", Text, nullable=False),  # the day that it settled on it
     Column("confidence", Text, nullable=False),
     Column("as_of", Text, nullable=False),
-    Column("judgement", JSON, nullable=False),  # forecast, seats, sentence, evidence
+    Column("waiting", Text),  # what the latest judgements said instead, so often in a row, since then
+    Column("waiting_since", Text),
+    Column("times", Integer, nullable=False, server_default="0"),
+    Column("judgement", JSON, nullable=False),  # the latest one: change date, forecast, seats, sentence, evidence
     Column("method", Text, nullable=False),
     Column("revision", Integer, nullable=False),
     Column("changed_at", Time, nullable=False),

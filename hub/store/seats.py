@@ -123,7 +123,7 @@ def put_days(conn: Connection, rows: Iterable[SeatDay]) -> int:
         conn.execute(stmt.on_conflict_do_nothing())
     if other:
         conn.execute(_REPLACE_DAY, [_bound(_day_row(one)) for one in other])
-    _to_be_judged(conn, {one.entitlement for one in (*new, *other)})
+    _to_be_judged(conn, {one.entitlement for one in (*new, *other) if one.closed})
     return len(new) + len(other)
 
 
@@ -351,19 +351,30 @@ def _to_be_judged(conn: Connection, ids: set[str]) -> None:
     f = t.seat_feed.c
     begin(conn, ids)
     for part in in_parts(sorted(ids)):
-        conn.execute(update(t.seat_feed).where(f.entitlement.in_(part), ~f.judge).values(judge=True))
+        changed = (f.entitlement.in_(part), ~f.forgotten, or_(f.judge_due.is_(None), f.judge_due > 0))
+        conn.execute(update(t.seat_feed).where(*changed).values(judge_due=0))
 
 
-def to_be_judged(conn: Connection, limit: int) -> list[str]:
-    """Entitlements whose days changed since they were judged."""
-    stmt = select(t.seat_feed.c.entitlement).where(t.seat_feed.c.judge, ~t.seat_feed.c.forgotten)
-    return list(conn.execute(stmt.order_by(t.seat_feed.c.entitlement).limit(limit)).scalars())
+def judging_due(conn: Connection) -> bool:
+    """Whether closed days changed that nobody has judged."""
+    f = t.seat_feed.c
+    return conn.execute(select(f.entitlement).where(f.judge_due <= db_now()).limit(1)).first() is not None
 
 
-def judged(conn: Connection, ids: Sequence[str]) -> None:
-    """Nothing of these has changed since."""
-    for part in in_parts(ids):
-        conn.execute(update(t.seat_feed).where(t.seat_feed.c.entitlement.in_(part)).values(judge=False))
+def claim_judging(conn: Connection, limit: int, for_s: float) -> dict[str, float]:
+    """Entitlements to be judged, for nobody else within `for_s`; with what `judged` wants to hear."""
+    f = t.seat_feed.c
+    ids = conn.execute(select(f.entitlement).where(f.judge_due <= db_now()).limit(limit)).scalars().all()
+    mine = update(t.seat_feed).where(f.entitlement.in_(ids), f.judge_due <= db_now())
+    rows = conn.execute(mine.values(judge_due=db_now() + for_s).returning(f.entitlement, f.judge_due))
+    return {row.entitlement: row.judge_due for row in rows}
+
+
+def judged(conn: Connection, claimed: Mapping[str, float]) -> None:
+    """These are judged, but where a day changed again meanwhile."""
+    f = t.seat_feed.c
+    for id_, due in claimed.items():
+        conn.execute(update(t.seat_feed).where(f.entitlement == id_, f.judge_due == due).values(judge_due=None))
 
 
 # -- counts, for people
@@ -388,7 +399,7 @@ def tallies(conn: Connection, now: float) -> dict[str, int]:
             count(case((func.coalesce(f.difference, 0) != 0, 1))).label("differing"),
             func.coalesce(func.sum(f.too_late), 0).label("too_late"),
             count(case((f.forgotten, 1))).label("forgotten"),
-            count(case((f.judge, 1))).label("to_be_judged"),
+            count(f.judge_due).label("to_be_judged"),
         )
     ).one()
     ahead = conn.execute(select(count()).where(t.seat_event.c.at > now)).scalar_one()
@@ -413,12 +424,6 @@ def paid_until(conn: Connection, ids: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def signal_of(conn: Connection, entitlement: str) -> dict[str, Any] | None:
-    """The signal of an entitlement, where it was ever judged."""
-    row = conn.execute(select(t.signal).where(t.signal.c.entitlement == entitlement)).first()
-    return row._asdict() if row else None
-
-
 # -- deleting
 
 
@@ -430,6 +435,6 @@ def forget(conn: Connection, ids: Sequence[str]) -> int:
         days += conn.execute(delete(t.seat_day).where(t.seat_day.c.entitlement.in_(part))).rowcount
         for table in (t.seat_event, t.signal, t.summary):
             conn.execute(delete(table).where(table.c.entitlement.in_(part)))
-        gone = {"touched_from": None, "log_wanted": None, "judge": False, "forgotten": True, "difference": None}
+        gone = {"touched_from": None, "log_wanted": None, "judge_due": None, "forgotten": True, "difference": None}
         conn.execute(update(t.seat_feed).where(t.seat_feed.c.entitlement.in_(part)).values(**gone))
     return days

@@ -64,7 +64,7 @@ def upgrade() -> None:
         sa.Column("difference", sa.Integer(), nullable=True),
         sa.Column("too_late", sa.Integer(), server_default="0", nullable=False),
         sa.Column("forgotten", sa.Boolean(), server_default="0", nullable=False),
-        sa.Column("judge", sa.Boolean(), server_default="0", nullable=False),
+        sa.Column("judge_due", TIME, nullable=True),
         sa.PrimaryKeyConstraint("entitlement", name=op.f("pk_seat_feed")),
     )
     op.create_index(
@@ -72,13 +72,7 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_seat_feed_touched_from"), "seat_feed", ["touched_from"])
     op.create_index(op.f("ix_seat_feed_closed_upto"), "seat_feed", ["closed_upto"])
-    op.create_index(
-        "ix_seat_feed_judge",
-        "seat_feed",
-        ["entitlement"],
-        sqlite_where=sa.text("judge"),
-        postgresql_where=sa.text("judge"),
-    )
+    op.create_index(op.f("ix_seat_feed_judge_due"), "seat_feed", ["judge_due"])
     op.create_table(
         "watched",
         sa.Column("connection", sa.Text(), nullable=False),
@@ -92,6 +86,9 @@ def upgrade() -> None:
         sa.Column("since", sa.Text(), nullable=False),
         sa.Column("confidence", sa.Text(), nullable=False),
         sa.Column("as_of", sa.Text(), nullable=False),
+        sa.Column("waiting", sa.Text(), nullable=True),
+        sa.Column("waiting_since", sa.Text(), nullable=True),
+        sa.Column("times", sa.Integer(), server_default="0", nullable=False),
         sa.Column("judgement", sa.JSON(), nullable=False),
         sa.Column("method", sa.Text(), nullable=False),
         sa.Column("revision", sa.Integer(), nullable=False),
