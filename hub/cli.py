@@ -23,7 +23,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from hub import __version__
+from hub import __version__, cli_usage
 from hub.errors import ConfigurationError, HubError, PermanentError
 
 P = ParamSpec("P")
@@ -241,13 +241,13 @@ def web(as_json: bool) -> None:  # noqa: ARG001, FBT001
 
 
 @_command(main)
-@click.argument("kind", default="looks")
+@click.argument("kind", default="all")
 def worker(kind: str, as_json: bool) -> None:  # noqa: ARG001, FBT001
     """Run a worker (on RQ; without Redis it looks for work each second)."""
     from hub import jobs, wiring, working  # noqa: PLC0415
     from hub.log import configure  # noqa: PLC0415
 
-    if kind not in jobs.KINDS:
+    if kind not in ("all", *jobs.KINDS):
         raise click.BadParameter(f"{kind!r} is no kind of work; known: {', '.join(jobs.KINDS)}", param_hint="KIND")
     configure("worker")
     hub = jobs.the_hub()
@@ -255,7 +255,7 @@ def worker(kind: str, as_json: bool) -> None:  # noqa: ARG001, FBT001
     wiring.check_vendors(hub.settings)
     hub.bell.tell_if_none()
     hub.store.close()
-    working.work(hub, kind)
+    working.work(hub, jobs.KINDS if kind == "all" else (kind,))
 
 
 @_command(main)
@@ -422,6 +422,18 @@ def _tell_replay(selection: Any, would: Sequence[Any], *, apply_: bool, as_json:
         _tell_rows(as_json, rows, ("subject", "would"), "")
     if len(rows) < len(selection.subjects) and not apply_:
         out.print(f"(the first {len(rows)} of {len(selection.subjects)} subjects; looking costs the vendors requests)")
+
+
+# -- seat use
+
+
+@main.group()
+def usage() -> None:
+    """Seat use: what is known, and how it is collected."""
+
+
+for name_, function in cli_usage.COMMANDS.items():
+    _command(usage, name_)(function)
 
 
 # -- the stream

@@ -187,7 +187,8 @@ class Entitlement:
     """What Zentitle2 holds. seats excludes overdraft, seats_used includes it; `offering` is the SKU.
 
     own_grace: the entitlement has a grace period of its own. frozen: it may not be written to now
-    (exported, or its customer is disabled), with the vendor's word in `status`.
+    (exported, or its customer is disabled), with the vendor's word in `status`. node_locked: a seat stays with its
+    machine until somebody deletes it.
     """
 
     id: str
@@ -209,6 +210,7 @@ class Entitlement:
     lines: tuple[str, ...] = ()
     customer_id: str = ""
     maintenance_until: datetime | None = None
+    node_locked: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,6 +226,40 @@ class SeatRow:
     seats_used: int
     overdraft: int | None
     expires_at: datetime | None
+
+
+class SeatMove(StrEnum):
+    """What happened to a seat."""
+
+    ACTIVATE = "activate"
+    REFRESH = "refresh"
+    DEACTIVATE = "deactivate"
+    DENIED = "denied"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeatEvent:
+    """One seat was taken, kept, given back, or denied. Times are epoch seconds, UTC.
+
+    `seat` and `user` stand for the seat and whoever sits on it; from a vendor they are pseudonyms. `count` is the
+    number of seats that one activation takes. lease_expiry None: the seat is held until it is given back.
+    """
+
+    id: str
+    move: SeatMove
+    at: float
+    seat: str
+    user: str = ""
+    count: int = 1
+    lease_expiry: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeatLogPage:
+    """One page of the licensing vendor's log of seats. more: whether there is another one."""
+
+    events: tuple[SeatEvent, ...]
+    more: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

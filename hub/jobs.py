@@ -6,9 +6,13 @@ from functools import lru_cache
 
 from hub import drain as draining
 from hub import settings, wiring
+from hub.collecting import summarizing
+from hub.collecting.judges import are_there, judges
+from hub.store import seats, subjects
 from hub.wiring import Hub
 
-KINDS = ("looks",)  # one queue a kind of work, one worker process a queue
+LOOKS, SUMMARIES = "looks", "summaries"
+KINDS = (LOOKS, SUMMARIES)  # one queue a kind of work; a worker takes those of its kinds in this order
 
 
 @lru_cache(maxsize=1)
@@ -18,8 +22,31 @@ def the_hub() -> Hub:
 
 
 def drain(kind: str) -> int:
-    """Works everything of this kind that is due; how many looks it took. Any number may run at once."""
+    """Works everything of this kind that is due; how many looks or entitlements. Any number may run at once."""
     if kind not in KINDS:
         raise ValueError(kind)
     hub = the_hub()
+    if kind == SUMMARIES:
+        return _summarize_due(hub)
     return draining.drain(hub.shop, hub.bell, hub.settings.hub.look_threads)
+
+
+def summarize(batch: list[str]) -> int:
+    """Judges these entitlements, whether they are due or not; how much of it was news. Repeatable."""
+    how = judges()
+    return summarizing.summarize(the_hub().collector, batch, how) if how else 0
+
+
+def _summarize_due(hub: Hub) -> int:
+    hub.bell.answer(SUMMARIES)
+    how = judges()
+    return summarizing.summarize_due(hub.collector, hub.settings.timing.drain, how) if how else 0
+
+
+def due(hub: Hub, kind: str) -> bool:
+    """Whether there is work of this kind now."""
+    with hub.store.read() as conn:
+        if kind == SUMMARIES:
+            return are_there() and seats.judging_due(conn)
+        wait = subjects.next_due(conn, draining.left_alone(hub.shop, conn))
+        return (wait is not None and wait <= 0) or bool(subjects.suspects(conn, 1))

@@ -29,6 +29,7 @@ FEWEST, SHARE, WINDOW_S = 10, 0.5, 60.0  # the breaker opens at so many requests
 LONGEST = 10  # it is open for so many times its first time at most
 PROBE_S = 30.0  # longer than any one request may last
 PROBE_WAIT_S = 1.0
+SHARED = "#"  # between a connection's name and its part, in the row that gives turns to those who take a part
 
 _HELD = select((rate.c.hold_until - db_now()).label("left"), rate.c.broken).where(rate.c.connection == bindparam("of"))
 log = structlog.get_logger()
@@ -53,7 +54,10 @@ def asking(check: Callable[[], None]) -> Iterator[None]:
 
 @contextmanager
 def sharing(part: float) -> Iterator[None]:
-    """What this thread asks of any connection takes no more than this part of its rate."""
+    """What this thread asks of any connection takes no more than this part of its rate.
+
+    So much together with every other thread and process that takes the same part: its turns are in the record.
+    """
     before = _share.set(part)
     try:
         yield
@@ -67,7 +71,6 @@ class RecordLimiter:
     def __init__(self, store: Store, connection: str, per_s: float, breaker_s: float = 30) -> None:
         self._store, self._connection, self._per_s, self._breaker_s = store, connection, per_s, breaker_s
         self._tokens, self._good_until = 0.0, 0.0
-        self._next_shared = 0.0
         self._lock = threading.Lock()
         self._record = Outcomes()
         self._probe = threading.local()
@@ -84,8 +87,8 @@ class RecordLimiter:
     def _pace(self, part: float) -> None:
         """Waits until the next request of a thread that takes only a part of the rate."""
         if part < 1:
-            self._sleep(max(0.0, self._next_shared - time.monotonic()))
-            self._next_shared = time.monotonic() + 1 / (part * self._per_s)
+            name = f"{self._connection}{SHARED}{part}"
+            self._sleep(self._store.write(lambda conn: _take_turn(conn, name, part * self._per_s)))
 
     def hold(self, seconds: float) -> None:
         """Nobody sends on this connection for `seconds`."""
@@ -215,6 +218,16 @@ def _take(conn: Connection, connection: str, per_s: float) -> int:
     taken = min(int(tokens), max(1, int(per_s)))
     conn.execute(update(rate).where(mine).values(tokens=tokens - taken, at=db_now()))
     return taken
+
+
+def _take_turn(conn: Connection, name: str, per_s: float) -> float:
+    """Seconds until the caller's turn; turns of one name are at least 1 / `per_s` apart."""
+    conn.execute(insert(conn, rate).values(connection=name, tokens=0, at=0).on_conflict_do_nothing())
+    mine = rate.c.connection == name
+    row = conn.execute(select(rate.c.at, db_now().label("now")).where(mine).with_for_update()).one()
+    turn = max(row.now, min(row.at, row.now + PATIENCE_S + 1 / per_s))  # a clock that was set back blocks nobody
+    conn.execute(update(rate).where(mine).values(at=turn + 1 / per_s))
+    return float(turn - row.now)
 
 
 def _hold(conn: Connection, connection: str, seconds: float) -> None:

@@ -11,6 +11,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 from sqlalchemy import func, select
 
+from hub.limits import SHARED
 from hub.store import Store, subjects
 from hub.store.schema import db_now, intent, lease, rate, review, subject
 
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
 SUSPECTS = 100  # more are not counted
-_RATES = select(rate.c.connection, rate.c.broken, (rate.c.hold_until - db_now()).label("left"))
+_RATES = select(rate.c.connection, rate.c.broken, (rate.c.hold_until - db_now()).label("left")).where(
+    ~rate.c.connection.contains(SHARED)
+)
 REGISTRY = CollectorRegistry()
 RECEIVED = Counter("hub_received", "Vendor events by outcome", ["connection", "outcome"], registry=REGISTRY)
 REJECTED = Counter("hub_rejected", "Requests refused, by reason", ["connection", "reason"], registry=REGISTRY)

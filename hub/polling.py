@@ -6,8 +6,10 @@ entitlement due for a look of its own. One that is not on record is kept as far 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
 from sqlalchemy import Connection
@@ -37,28 +39,68 @@ class Polled:
     due: int = 0
 
 
+class Watcher(Protocol):
+    """Whoever else wants to know what the list says."""
+
+    def rows(self, rows: Sequence[SeatRow], moved: Iterable[str]) -> None:
+        """These rows were read; of `moved` the seats in use are others than on record."""
+
+    def end(self, interval_s: float) -> None:
+        """The list was read to its end; another one follows after about `interval_s`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """The last list that was read to its end. Times in seconds; `ended_at` is machine time."""
+
+    ended_at: float
+    rows: int
+    took_s: float
+
+    def interval_s(self, poll_s: float) -> float:
+        """From one list to the next: `timing.poll`, or twice as long as a list takes where that is longer.
+
+        So a list takes at most half of the share of the rate, and the vendor's log of seats has the other half.
+        """
+        return max(poll_s, 2 * self.took_s)
+
+
+def pace(conn: Connection, connection: str) -> Pace | None:
+    """How the last whole list went; None where none was ever read."""
+    kept = records.get_cursor(conn, _cursor(connection))
+    if kept is None:
+        return None
+    rows, _, took_s = kept[0].partition(" ")
+    return Pace(ended_at=kept[1], rows=int(rows), took_s=float(took_s or 0))
+
+
 def is_due(shop: Shop, connection: str) -> bool:
-    """Whether the last whole list was read longer ago than `timing.poll`."""
+    """Whether the next list is to be read."""
     with shop.store.read() as conn:
-        last = records.get_cursor(conn, _cursor(connection))
-        return last is None or subjects.now(conn) - last[1] >= shop.timing.poll
+        last = pace(conn, connection)
+        return last is None or subjects.now(conn) >= last.ended_at + last.interval_s(shop.timing.poll) - last.took_s
 
 
-def poll(shop: Shop, connection: str, rate_per_s: float) -> Polled:
+def poll(shop: Shop, connection: str, rate_per_s: float, watcher: Watcher | None = None) -> Polled:
     """Reads the whole list and compares it with the record. Repeatable; where it breaks off it begins anew.
 
     RetryableError, PermanentError: the list could not be read to its end; what was read of it counts.
     """
-    done = Polled()
+    done, started = Polled(), time.monotonic()
     gap_s = REQUESTS / (SHARE * rate_per_s)
     with limits.sharing(SHARE):
         began = before = _now(shop)
         for number, chunk in enumerate(chunks(shop.licensing.entitlements()), 1):
-            _compare(shop, connection, chunk, before, done, gap_s)
+            moved = _compare(shop, connection, chunk, before, done, gap_s)
+            if watcher:
+                watcher.rows(chunk, moved)
             before, began = began, _now(shop)  # a chunk's rows may have come with the one before
             if number % PROGRESS == 0:
                 log.info("poll.progress", source=connection, rows=done.rows, new=done.new, due=done.due)
-    shop.store.write(lambda conn: records.set_cursor(conn, _cursor(connection), str(done.rows)))
+    last = Pace(ended_at=0, rows=done.rows, took_s=round(time.monotonic() - started, 1))
+    shop.store.write(lambda conn: records.set_cursor(conn, _cursor(connection), f"{last.rows} {last.took_s}"))
+    if watcher:
+        watcher.end(last.interval_s(shop.timing.poll))
     log.info("poll.done", source=connection, rows=done.rows, new=done.new, due=done.due, seats=done.used)
     return done
 
@@ -72,7 +114,10 @@ def _now(shop: Shop) -> float:
         return subjects.now(conn)
 
 
-def _compare(shop: Shop, connection: str, chunk: Sequence[SeatRow], began: float, done: Polled, gap_s: float) -> None:
+def _compare(
+    shop: Shop, connection: str, chunk: Sequence[SeatRow], began: float, done: Polled, gap_s: float
+) -> list[str]:
+    """Keeps what the rows tell; those with another number of seats in use than on record."""
     with shop.store.read() as conn:
         known = snapshots.find_all(conn, [row.entitlement_id for row in chunk])
     new = [row for row in chunk if row.entitlement_id not in known]
@@ -92,6 +137,7 @@ def _compare(shop: Shop, connection: str, chunk: Sequence[SeatRow], began: float
         shop.store.write(unit)
     done.rows, done.used = done.rows + len(chunk), done.used + len(used)
     done.new, done.due = done.new + len(new), done.due + len(new) + len(differing)
+    return [row.entitlement_id for row in used]
 
 
 def _mark(conn: Connection, connection: str, row: SeatRow, delay_s: float) -> None:

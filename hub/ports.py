@@ -7,7 +7,20 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from hub.domain import Action, Applied, Entitlement, Envelope, Held, Json, Offering, Purchase, Ref, SeatRow, Told
+from hub.domain import (
+    Action,
+    Applied,
+    Entitlement,
+    Envelope,
+    Held,
+    Json,
+    Offering,
+    Purchase,
+    Ref,
+    SeatLogPage,
+    SeatRow,
+    Told,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +181,13 @@ class Licensing(Protocol):
 
     def entitlements(self) -> Iterator[SeatRow]:
         """Every entitlement, from list pages."""
+
+    def seat_log(self, id: str, since: datetime | None, until: datetime, page: int) -> SeatLogPage:  # noqa: A002
+        """One page (1, 2 ...) of the vendor's log of an entitlement's seats in [since, until], in no certain order.
+
+        since None: as far back as the vendor keeps it. The same row has the same event id each time. Repeatable;
+        RetryableError, PermanentError.
+        """
 
     def told(self, body: bytes) -> Told | None:
         """What a webhook's body says of an entitlement; None where it says nothing of one, or can't be read."""

@@ -19,10 +19,15 @@ from typing import IO, TYPE_CHECKING
 import structlog
 
 from hub import limits, polling
+from hub.collecting.closing import close_days, drop_old
+from hub.collecting.counting import count_touched
+from hub.collecting.hearing import hear
+from hub.collecting.listing import Listing
+from hub.collecting.logs import read_logs
 from hub.drain import left_alone
 from hub.errors import HubError
 from hub.leases import LeaseBook
-from hub.store import subjects
+from hub.store import seats, subjects
 from hub.stream import sequencer
 from hub.sweep import sweep_all
 
@@ -35,6 +40,7 @@ log = structlog.get_logger()
 PDEATHSIG = 1
 SERVED_BY = "SERVED_BY"  # the pid of the server whose child serves
 STOP_S = 30.0
+HEAR_S, COUNT_S = 10.0, 60.0
 POLL_AGAIN_S = 60.0  # so often a clock asks whether the list of entitlements is to be read
 
 
@@ -63,7 +69,13 @@ def tick_for_ever(hub: Hub) -> None:
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     timing = hub.settings.timing
-    chores = [_Chore("sweep", timing.sweep, _sweep), _Chore("poll", min(timing.poll, POLL_AGAIN_S), _poll)]
+    chores = [
+        _Chore("sweep", timing.sweep, _sweep),
+        _Chore("poll", min(timing.poll, POLL_AGAIN_S), _poll),
+        _Chore("hear seats", HEAR_S, _hear_seats),
+        _Chore("count seats", COUNT_S, _count_seats),
+        _Chore("read seat logs", COUNT_S, _read_seat_logs),
+    ]
     threading.Thread(target=sequencer.run, args=(hub.store, hub.connectors, stop), name="sequencer").start()
     while not stop.wait(_until_next_tick(hub)):
         for chore in chores:
@@ -106,7 +118,7 @@ def _until_next_tick(hub: Hub) -> float:
 
 
 def _sweep(hub: Hub) -> None:
-    _alone(hub, "sweep", lambda: log.info("sweep.done", **sweep_all(hub.shop)))
+    _alone(hub, "sweep", lambda: log.info("sweep.done", **sweep_all(hub.shop)), rings=True)
 
 
 def _poll(hub: Hub) -> None:
@@ -115,13 +127,42 @@ def _poll(hub: Hub) -> None:
 
     def work() -> None:
         if polling.is_due(hub.shop, name):
-            polling.poll(hub.shop, name, rate_per_s)
+            polling.poll(hub.shop, name, rate_per_s, Listing(collector=hub.collector))
 
-    _alone(hub, "poll", work)
+    _alone(hub, "poll", work, rings=True)
 
 
-def _alone(hub: Hub, key: str, work: Callable[[], object]) -> None:
-    """Does this in one process at a time among all clocks: under a lease."""
+def _hear_seats(hub: Hub) -> None:
+    """What the stream tells of seats."""
+    _alone(hub, "hear seats", lambda: hear(hub.collector))
+
+
+def _count_seats(hub: Hub) -> None:
+    """Days that something came in about; days that are over; what is too old to be kept."""
+
+    def work() -> None:
+        count_touched(hub.collector)
+        close_days(hub.collector)
+        drop_old(hub.collector)
+        _ring_for_summaries(hub)
+
+    _alone(hub, "count seats", work)
+
+
+def _ring_for_summaries(hub: Hub) -> None:
+    with hub.store.read() as conn:
+        due = seats.judging_due(conn)
+    if due:
+        hub.bell.ring("summaries")
+
+
+def _read_seat_logs(hub: Hub) -> None:
+    """The vendor's log of seats, where it is wanted."""
+    _alone(hub, "read seat logs", lambda: read_logs(hub.collector, COUNT_S))
+
+
+def _alone(hub: Hub, key: str, work: Callable[[], object], *, rings: bool = False) -> None:
+    """Does this in one process at a time among all clocks: under a lease. rings: it may have made looks due."""
     try:
         with LeaseBook(hub.store, hub.settings.timing.lease) as book:
             lease = book.take(key)
@@ -131,7 +172,8 @@ def _alone(hub: Hub, key: str, work: Callable[[], object]) -> None:
                 work()
             finally:
                 hub.store.write(lambda conn: subjects.release(conn, lease))
-            hub.bell.ring()
+            if rings:
+                hub.bell.ring()
     except HubError as error:
         log.warning("chore.failed", chore=key, error=str(error))
     except Exception:

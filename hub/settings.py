@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from datetime import date
+from datetime import UTC, date, tzinfo
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
+from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from hub.errors import ConfigurationError
 
@@ -84,6 +85,49 @@ class Timing(_Section):
     breaker: Annotated[float, Field(gt=0)] = 30
 
 
+def _zone(name: str) -> str:
+    try:
+        zone_of(name)
+    except (LookupError, ValueError, OSError):
+        raise ValueError("no such time zone; write it as Europe/Berlin") from None
+    return name
+
+
+def zone_of(name: str) -> tzinfo:
+    """The time zone of this name; LookupError or ValueError where there is none."""
+    return UTC if name == "UTC" else ZoneInfo(name)  # UTC needs no database of zones
+
+
+Zone = Annotated[str, AfterValidator(_zone)]
+Country = Annotated[str, Field(pattern=r"^([A-Z]{2})?$")]
+
+
+class Account(_Section):
+    """Where a customer is: its days and holidays are counted there. country: ISO 3166 alpha-2, or empty."""
+
+    timezone: Zone = "UTC"
+    country: Country = ""
+
+    @property
+    def zone(self) -> tzinfo:
+        """The time zone that its days are of."""
+        return zone_of(self.timezone)
+
+
+class Usage(Account):
+    """`[usage]`: where customers are that `accounts` does not name, by their id or account reference."""
+
+    accounts: Mapping[str, Account] = {}
+
+    def account(self, *names: str) -> Account:
+        """The account that one of these names; all others are where the hub's own company is."""
+        for name in names:
+            if name in self.accounts:
+                one = self.accounts[name]
+                return self.model_copy(update={key: getattr(one, key) for key in one.model_fields_set})
+        return self
+
+
 Sku = Annotated[str, Field(min_length=1, max_length=50)]
 MEANINGS = ("sku", "bundle", "adds_to", "maintains")
 
@@ -138,6 +182,7 @@ class Settings(_Section):
     hub: HubSection
     policy: Policy = Policy()
     timing: Timing = Timing()
+    usage: Usage = Usage()
     connections: Annotated[Mapping[str, Mapping[str, Any]], Field(repr=False)]  # their secrets are still plain
     catalog: tuple[CatalogRow, ...] = ()
 
@@ -158,7 +203,7 @@ def load(path: str | Path | None = None, environ: Mapping[str, str] | None = Non
     file = Path(path or environ.get("HUB_CONFIG") or "hub.toml")
     raw = _resolve(_read(file), file, environ)
     hub = {**_table(raw, "hub", file), **_overrides(environ)}
-    known = {"hub", "policy", "timing", "connections", "catalog"}
+    known = {"hub", "policy", "timing", "usage", "connections", "catalog"}
     if unknown := sorted(set(raw) - known):
         raise ConfigurationError(f"unknown table [{unknown[0]}]", where=str(file), mend=f"known: {sorted(known)}")
     connections = _table(raw, "connections", file)
@@ -169,6 +214,7 @@ def load(path: str | Path | None = None, environ: Mapping[str, str] | None = Non
         hub=parse(HubSection, hub, file, "hub"),
         policy=parse(Policy, _table(raw, "policy", file), file, "policy"),
         timing=parse(Timing, _table(raw, "timing", file), file, "timing"),
+        usage=parse(Usage, _table(raw, "usage", file), file, "usage"),
         connections=connections,
         catalog=_catalog(raw.get("catalog", []), file),
     )

@@ -14,6 +14,7 @@ import connectors.stripe
 import connectors.zentitle
 from hub import catalog, settings
 from hub.bell import Bell
+from hub.collecting.collector import Collector
 from hub.errors import ConfigurationError, HubError
 from hub.limits import RecordLimiter, RecordTokens
 from hub.log import hide, secrets_in
@@ -60,6 +61,17 @@ class Hub:
             timing=self.settings.timing,
             secret=self.settings.secret,
             observe=self.observe,
+        )
+
+    @cached_property
+    def collector(self) -> Collector:
+        """What collects seat use."""
+        one = self.licensing
+        return Collector(
+            store=self.store,
+            connection=one.name,
+            licensing=self.shop.licensing,
+            usage=self.settings.usage,
         )
 
 

@@ -10,8 +10,9 @@ import random
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import redis
@@ -20,10 +21,8 @@ from rq import Worker
 from rq.job import Job
 
 from hub import jobs, limits
-from hub.drain import left_alone
 from hub.errors import HubError
 from hub.runtime import die_with_parent
-from hub.store import subjects
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -39,27 +38,26 @@ class RedisAway(Exception):
     """Redis does not answer: the worker goes on without it."""
 
 
-def work(hub: Hub, kind: str) -> None:
-    """Drains `kind` for ever: on RQ while Redis answers, else in a forked child each second. Ends on SIGTERM.
+def work(hub: Hub, kinds: Sequence[str]) -> None:
+    """Drains these kinds for ever: on RQ while Redis answers, else in a forked child each second. Ends on SIGTERM.
 
     Looks for work on its own too, each tick: no bell and no clock is needed for what is due to be done.
     """
     stop = _Stop()
     while not stop.asked:
         if hub.bell.alive():
-            _work_on_rq(hub, kind, stop)
+            _work_on_rq(hub, kinds, stop)
         else:
             stop.wait(POLL_WITHOUT_REDIS_S)
-        if not stop.asked and _is_due(hub):
-            stop.run_child(lambda: jobs.drain(kind))
+        for kind in kinds:
+            if not stop.asked and _is_due(hub, kind):
+                stop.run_child(partial(jobs.drain, kind))
 
 
-def _is_due(hub: Hub) -> bool:
+def _is_due(hub: Hub, kind: str) -> bool:
     """Whether there is work now. Leaves no connection open that a forked child could find."""
     try:
-        with hub.store.read() as conn:
-            wait = subjects.next_due(conn, left_alone(hub.shop, conn))
-            return (wait is not None and wait <= 0) or bool(subjects.suspects(conn, 1))
+        return jobs.due(hub, kind)
     except HubError as error:
         log.warning("worker.record_away", error=str(error))
         return False
@@ -132,10 +130,10 @@ def _become_horse(parent: int) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
 
 
-def _work_on_rq(hub: Hub, kind: str, stop: _Stop) -> None:
+def _work_on_rq(hub: Hub, kinds: Sequence[str], stop: _Stop) -> None:
     worker = None
     try:
-        worker = _rq_worker(hub, kind, stop)
+        worker = _rq_worker(hub, kinds, stop)
         worker.work(logging_level="CRITICAL", max_idle_time=max(1, int(hub.settings.timing.tick)))
     except Exception as error:  # noqa: BLE001  (whatever RQ meets: the loop decides anew)
         log.warning("worker.redis_away", error=type(error).__name__)
@@ -144,12 +142,13 @@ def _work_on_rq(hub: Hub, kind: str, stop: _Stop) -> None:
         stop.listen()  # RQ put its own handlers in place
 
 
-def _rq_worker(hub: Hub, kind: str, stop: _Stop) -> _Worker:
-    queue = hub.bell.queue(kind)
-    name = f"{kind}-{socket.gethostname()}-{os.getpid()}-{random.randrange(1 << 32):08x}"  # noqa: S311
-    queue.job_class = _AllowedJob
+def _rq_worker(hub: Hub, kinds: Sequence[str], stop: _Stop) -> _Worker:
+    queues = [hub.bell.queue(kind) for kind in kinds]
+    name = f"{kinds[0]}-{socket.gethostname()}-{os.getpid()}-{random.randrange(1 << 32):08x}"  # noqa: S311
+    for queue in queues:
+        queue.job_class = _AllowedJob
     worker = _Worker(
-        [queue], name=name, connection=hub.bell.redis(), serializer=queue.serializer, job_class=_AllowedJob
+        queues, name=name, connection=hub.bell.redis(), serializer=queues[0].serializer, job_class=_AllowedJob
     )
     worker.stop = stop
     return worker
@@ -160,9 +159,13 @@ class _AllowedJob(Job):
 
     @property
     def func(self) -> Callable[..., object]:
-        if self.func_name != "hub.jobs.drain":
+        allowed: dict[str, Callable[..., object]] = {
+            "hub.jobs.drain": jobs.drain,
+            "hub.jobs.summarize": jobs.summarize,
+        }
+        if self.func_name not in allowed:
             raise PermissionError(f"a job wants {self.func_name!r}")
-        return jobs.drain
+        return allowed[self.func_name]
 
 
 class _Worker(Worker):

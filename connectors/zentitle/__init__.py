@@ -21,7 +21,7 @@ def connect(name: str, settings: Settings, deps: Deps) -> Connector:
         _require_safe(name, key, getattr(settings, key))
     client = Client(settings, deps)
     keys = Keys(settings.rsa_modulus, lambda: client.account_key().n)
-    licensing = ZentitleLicensing(name, client, keys, notes=settings.notes)
+    licensing = ZentitleLicensing(name, client, keys, notes=settings.notes, pseudonym=deps.pseudonym)
     listening = Listening(name, client)
     return Connector(
         name=name,

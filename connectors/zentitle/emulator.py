@@ -16,6 +16,7 @@ import secrets
 import threading
 import time
 from dataclasses import dataclass, fields, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -125,6 +126,8 @@ class Switches:
     token_lifetime_s    real seconds that a new token lives
     unauthorized_share  share of requests answered 401 though their token is good
     spare_token         faults spare the token endpoint
+    log_days            activations-log keeps rows for so many days; 0: for ever
+    log_newest_first    activations-log gives the newest rows first
     actions             EntitlementModel has `actions` (the vendor's own keys are not documented)
     """
 
@@ -137,6 +140,8 @@ class Switches:
     token_lifetime_s: float = 300
     unauthorized_share: float = 0
     spare_token: bool = True
+    log_days: float = 0
+    log_newest_first: bool = False
     actions: bool = False
 
     def set(self, wanted: Row) -> None:
@@ -485,6 +490,8 @@ class ZentitleEmulator(Emulator):
     def list_activations_log(self, request: Request, id_: str) -> Row:
         """GET /entitlements/{id}/activations-log; dateFrom and dateTo are both inclusive."""
         self.tenant.entitlement(id_)
+        days = self.switches.log_days
+        kept_from = self.clock.now() - timedelta(days=days) if days else None
         wanted, first, last = request.args.get("seatId"), _date(request, "dateFrom"), _date(request, "dateTo")
         rows = [
             row
@@ -492,8 +499,9 @@ class ZentitleEmulator(Emulator):
             if wanted in (None, row["seatId"])
             and (first is None or row["timestamp"] >= first)
             and (last is None or row["timestamp"] <= last)
+            and (kept_from is None or row["timestamp"] >= kept_from)
         ]
-        return self._page(request, rows, wire.log_row)
+        return self._page(request, rows[::-1] if self.switches.log_newest_first else rows, wire.log_row)
 
     def take_seat(self, request: Request) -> Response:
         """POST /entitlements/activations."""

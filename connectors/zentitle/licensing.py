@@ -12,9 +12,11 @@ from connectors.zentitle.client import (
     EntitlementListRow,
     EntitlementModel,
     GroupModel,
+    LogRow,
     OfferingModel,
     OverdraftLimit,
     WrongVersion,
+    instant,
 )
 from connectors.zentitle.keys import Keys, public_key
 from connectors.zentitle.webhook import told
@@ -32,6 +34,9 @@ from hub.domain import (
     Held,
     Json,
     Offering,
+    SeatEvent,
+    SeatLogPage,
+    SeatMove,
     SeatRow,
     SetTerms,
     Told,
@@ -43,13 +48,16 @@ _EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 
 class ZentitleLicensing:
-    """`hub.ports.Licensing` on one Zentitle2 tenant. Safe for many threads."""
+    """`hub.ports.Licensing` on one Zentitle2 tenant. Safe for many threads. `pseudonym`: see Deps."""
 
-    def __init__(self, name: str, client: Client, keys: Keys, *, notes: bool) -> None:
+    def __init__(
+        self, name: str, client: Client, keys: Keys, *, notes: bool, pseudonym: Callable[[str], str] = lambda _: ""
+    ) -> None:
         self._name = name
         self._client = client
         self._keys = keys
         self._notes = notes
+        self._pseudonym = pseudonym
         self._offerings: Mapping[str, Offering] | None = None
         self._doubled: Sequence[str] = ()
         self._lock = threading.Lock()
@@ -89,6 +97,12 @@ class ZentitleLicensing:
     def entitlements(self) -> Iterator[SeatRow]:
         """Every entitlement, from list pages. Repeatable."""
         return map(to_seat_row, self._client.entitlements())
+
+    def seat_log(self, id: str, since: datetime | None, until: datetime, page: int) -> SeatLogPage:  # noqa: A002
+        """One page of the log of an entitlement's seats. See the port. Repeatable."""
+        rows, more = self._client.activations_log(id, since, until, page)
+        events = (to_seat_event(row, self._pseudonym) for row in rows)
+        return SeatLogPage(events=tuple(one for one in events if one), more=more)
 
     def told(self, body: bytes) -> Told | None:
         """What a webhook's body says of an entitlement. See the port."""
@@ -258,6 +272,7 @@ def to_entitlement(model: EntitlementModel, group: str, order_ref: str, customer
         created_at=model.created,
         customer_id=customer_id,
         maintenance_until=model.maintenance_expiry_date if model.has_maintenance else None,
+        node_locked=model.concurrency_mode == "nodeLock",
     )
 
 
@@ -274,6 +289,36 @@ def to_seat_row(row: EntitlementListRow) -> SeatRow:
         seats_used=row.seats_used,
         overdraft=_overdraft(row.overdraft_seat_limit),
         expires_at=row.expiry_date,
+    )
+
+
+# Operations of the log that say something of a seat; the others are about features.
+MOVES = {
+    "activate": SeatMove.ACTIVATE,
+    "refresh": SeatMove.REFRESH,
+    "deactivate": SeatMove.DEACTIVATE,
+    "activationDenied": SeatMove.DENIED,
+}
+
+
+def to_seat_event(row: LogRow, pseudonym: Callable[[str], str]) -> SeatEvent | None:
+    """What a row of the log says of a seat, in whole seconds; None where it says nothing of one.
+
+    A row has no id, so its id is what it says: read again it is the same event.
+    """
+    move, seat = MOVES.get(row.operation), row.seat_id or row.activation_id
+    stands_for = pseudonym(seat) if seat else ""
+    if move is None or not stands_for:
+        return None
+    at = int(row.timestamp.timestamp())
+    lease = row.lease_expiry if move in {SeatMove.ACTIVATE, SeatMove.REFRESH} else None
+    return SeatEvent(
+        id=f"log:{stands_for}:{move}:{at}",
+        move=move,
+        at=float(at),
+        seat=stands_for,
+        user=stands_for,
+        lease_expiry=float(int(lease.timestamp())) if lease else None,
     )
 
 
@@ -302,17 +347,13 @@ def to_offering(model: OfferingModel) -> Offering:
 def to_fields(terms: SetTerms) -> dict[str, Json]:
     """The body of the PATCH that makes `terms` true: given values only, since absent ones stay as they are."""
     fields: dict[str, Json] = {
-        "expiryDate": None if terms.expires_at is None else _instant(terms.expires_at),
+        "expiryDate": None if terms.expires_at is None else instant(terms.expires_at),
         "seatCount": terms.seats,
         "overdraftSeatLimit": None if terms.overdraft is None else {"type": "absolute", "value": terms.overdraft},
         "hasMaintenance": None if terms.maintenance_until is None else True,
-        "maintenanceExpiryDate": None if terms.maintenance_until is None else _instant(terms.maintenance_until),
+        "maintenanceExpiryDate": None if terms.maintenance_until is None else instant(terms.maintenance_until),
     }
     return {name: value for name, value in fields.items() if value is not None}
-
-
-def _instant(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _ids(group: GroupModel | None, skus: Sequence[str] | None = None) -> tuple[str, ...]:

@@ -309,6 +309,104 @@ sequence = Table(
     Column("link", Text, nullable=False),  # the newest of the chain
 )
 
+seat_event = Table(
+    "seat_event",
+    metadata,
+    Column("entitlement", Text, primary_key=True),
+    Column("event_id", Text, primary_key=True),
+    Column("move", Text, nullable=False),  # activate, refresh, deactivate, denied
+    Column("at", Time, nullable=False),  # business time in epoch seconds
+    Column("seat", Text, nullable=False),  # pseudonyms, both
+    Column("user", Text, nullable=False),
+    Column("count", Integer, nullable=False),
+    Column("lease_expiry", Time),
+    Column("source", Text, nullable=False),  # webhook, log
+    Index(None, "entitlement", "at"),
+    Index(None, "at"),
+)
+
+seat_day = Table(
+    "seat_day",
+    metadata,
+    Column("entitlement", Text, primary_key=True),
+    Column("day", Text, primary_key=True),  # ISO 8601, of the account's time zone
+    Column("revision", Integer, nullable=False),  # grows when the row is replaced by one that says something else
+    Column("known", Boolean, nullable=False),  # False: nobody watched, so nothing is said, least of all none
+    Column("closed", Boolean, nullable=False),  # the day is over
+    Column("source", Text, nullable=False),  # hub, import
+    Column("peak", Integer),
+    Column("by_sessions", Integer),  # the peak by seat events
+    Column("by_vendor", Integer),  # the most seats in use that the vendor told of
+    Column("seats", Integer),
+    Column("cap", Integer),  # None: no limit
+    Column("denials", Integer),
+    Column("users", Integer),
+    Column("seat_hours", Float(53)),
+    Column("changed_at", Time, nullable=False),
+    Index(None, "day"),
+)
+
+seat_feed = Table(
+    "seat_feed",
+    metadata,
+    Column("entitlement", Text, primary_key=True),
+    Column("touched_from", Time),  # days from here on are to be counted again
+    Column("touches", Integer, nullable=False, server_default="0"),
+    Column("closed_upto", Text),  # the last day that is closed
+    Column("covered_from", Time),  # the vendor's log was read from here
+    Column("covered_upto", Time),  # to here
+    Column("log_wanted", Text),  # why the log is to be read: new, moved, gap, differs, node-locked; None: it is not
+    Column("log_rank", Integer, nullable=False, server_default="0"),  # lower ones first
+    Column("log_due", Time, nullable=False, server_default="0"),
+    Column("log_tries", Integer, nullable=False, server_default="0"),
+    Column("log_until", Time),  # of a read that is under way
+    Column("log_page", Integer, nullable=False, server_default="1"),  # its next page
+    Column("problem", Text),  # why its log could not be read, a sentence
+    Column("difference", Integer),  # seats in use by the vendor less open sessions, when last compared
+    Column("too_late", Integer, nullable=False, server_default="0"),  # events that came after their days were final
+    Column("forgotten", Boolean, nullable=False, server_default="0"),  # its customer was deleted: nothing is kept
+    Column("judge_due", Time),  # its closed days changed: when it is to be judged; None: it is not
+    Index(None, "log_wanted", "log_rank", "log_due"),
+    Index(None, "touched_from"),
+    Index(None, "closed_upto"),
+    Index(None, "judge_due"),
+)
+
+watched = Table(
+    "watched",
+    metadata,
+    Column("connection", Text, primary_key=True),
+    Column("at", Time, primary_key=True),  # business time, the start of a quarter of an hour with proof of life
+)
+
+signal = Table(
+    "signal",
+    metadata,
+    Column("entitlement", Text, primary_key=True),
+    Column("signal", Text, nullable=False),
+    Column("since", Text, nullable=False),  # the day that it settled on it
+    Column("confidence", Text, nullable=False),
+    Column("as_of", Text, nullable=False),
+    Column("waiting", Text),  # what the latest judgements said instead, so often in a row, since then
+    Column("waiting_since", Text),
+    Column("times", Integer, nullable=False, server_default="0"),
+    Column("judgement", JSON, nullable=False),  # the latest one: change date, forecast, seats, sentence, evidence
+    Column("method", Text, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("changed_at", Time, nullable=False),
+    Index(None, "signal"),
+)
+
+summary = Table(
+    "summary",
+    metadata,
+    Column("entitlement", Text, primary_key=True),
+    Column("month", Text, primary_key=True),  # 2026-11
+    Column("body", JSON, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("changed_at", Time, nullable=False),
+)
+
 catalog_version = Table(
     "catalog_version",
     metadata,

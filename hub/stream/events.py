@@ -98,11 +98,69 @@ class Reminder(Payload):
     days: int
 
 
+class UsageSignal(Payload):
+    """What the use of an entitlement says about its renewal is something else than before (None: the first time).
+
+    Days are ISO 8601. Forecasts are seats at renewal; evidence holds every number that the sentence was made from.
+    """
+
+    entitlement: str
+    customer: str
+    order_ref: str
+    purchase: str | None
+    offering: str
+    before: str | None
+    signal: str
+    since: str
+    as_of: str
+    confidence: str
+    change_date: str | None = None
+    forecast_peak: float | None = None
+    forecast_lo: float | None = None
+    forecast_hi: float | None = None
+    recommended_seats: int | None = None
+    sentence: str
+    evidence: dict[str, JsonValue] = {}
+    method: str
+    revision: int
+
+
+class UsageSummary(Payload):
+    """What a month of an entitlement came to. A month that is counted again is told again, with a higher revision.
+
+    days, known_days: of the month, and those that somebody watched; what is not known is None. users: most distinct
+    users of a day, "< 5" where they are few. signal: at the month's end, where it was judged by then.
+    """
+
+    entitlement: str
+    customer: str
+    order_ref: str
+    purchase: str | None
+    offering: str
+    month: str
+    days: int
+    known_days: int
+    seats: int | None
+    cap: int | None
+    peak: int | None
+    over_days: int
+    over_most: int
+    pinned_days: int
+    denials: int
+    users: str
+    seat_hours: float
+    signal: str | None = None
+    confidence: str | None = None
+    revision: int
+
+
 # What a type, or a family of types ("purchase.*"), carries; the version is the payload's.
 PAYLOADS: Mapping[str, type[Payload]] = {
     "purchase.*": PurchaseFact,
     "seat.*": LicensingFact,
     "usage.cycle.*": LicensingFact,
+    "usage.signal.changed": UsageSignal,
+    "usage.summary.created": UsageSummary,
     "entitlement.created": EntitlementState,
     "entitlement.renewed": EntitlementState,
     "entitlement.changed": EntitlementState,

@@ -45,7 +45,7 @@ def told_meanwhile(self):
     os.kill(os.getpid(), signal.SIGTERM)
     greet(self)
 BaseWorker.register_birth = told_meanwhile
-working.work(jobs.the_hub(), "looks")
+working.work(jobs.the_hub(), jobs.KINDS)
 """
 HORSES = """
 import os, signal
@@ -54,7 +54,7 @@ worker = os.getpid()
 os.register_at_fork(WHEN=lambda: os.kill(worker, signal.SIGTERM))
 hub = jobs.the_hub()
 hub.bell.ring()
-working.work(hub, "looks")
+working.work(hub, ["looks"])
 """
 RQ_MOMENTS = {
     "before the fork": "before",
