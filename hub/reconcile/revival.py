@@ -90,9 +90,9 @@ def _is_free(look: Look, one: Lapsed, old: Purchase | None) -> bool:
 
 
 def _stands(now: Entitlement, known: Entitlement) -> bool:
-    """Off, free to be changed, and the same in what decided for it."""
-    same = ("customer_id", "order_ref", "group_id", "product_id", "offering")
-    return not now.enabled and not now.frozen and all(getattr(now, name) == getattr(known, name) for name in same)
+    """Free to be changed, and the same in what decided for it."""
+    same = ("customer_id", "order_ref", "group_id", "product_id", "offering", "enabled")
+    return not now.frozen and all(getattr(now, name) == getattr(known, name) for name in same)
 
 
 def _purchase_now(look: Look, ref: Ref) -> Purchase | None:

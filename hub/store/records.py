@@ -506,21 +506,22 @@ class Lapsed:
 
 
 def lapsed(conn: Connection, customer_id: str, but: Ref) -> list[Lapsed]:
-    """What the hub switched off of this customer, newest first, but for what belongs to the purchase `but`.
+    """What this customer has of other purchases than `but`: what the hub switched off first, the newest first.
 
     At most MOST_LAPSED. Left out: what a person switched off, what the hub did not make, and purchases with a create
-    in doubt.
+    in doubt. What is still on may be of a purchase whose end was not looked at yet.
     """
     e = t.entitlement.c
-    of = (e.customer_id == customer_id, ~e.enabled, e.subject.is_not(None), e.subject != str(but))
-    rows = conn.execute(select(e.subject, e.body).where(*of).order_by(e.changed_at.desc()).limit(MOST_LAPSED)).all()
+    of = (e.customer_id == customer_id, e.subject.is_not(None), e.subject != str(but))
+    newest = (e.enabled, e.changed_at.desc())
+    rows = conn.execute(select(e.subject, e.body).where(*of).order_by(*newest).limit(MOST_LAPSED)).all()
     memories = recall_all(conn, {Ref.parse(row.subject) for row in rows})
     found = [(entitlement_from(row.body), row.subject, memories[Ref.parse(row.subject)]) for row in rows]
     return [
         Lapsed(entitlement=one, purchase=purchase, paid_until=memory.paid_for(one.id))
         for one, purchase, memory in found
         if not memory.doubt and (one.id in memory.taken or _made_by_us(conn, one, purchase))
-        if switched_off_by_us(conn, one.id)
+        if one.enabled or switched_off_by_us(conn, one.id)
     ]
 
 

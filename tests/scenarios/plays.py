@@ -1,7 +1,7 @@
 """What people do at Stripe in each scenario of the table, through its API and as its buyers and banks do.
 
 A play is a generator: each `yield` lets the hub look, and gives the moment at which the play goes on (seconds after
-the start; None: a few minutes later). What it returns is the subject that is sold.
+the start; None: a few minutes later). What it returns is the subject that is sold, or several of one customer.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from tests.scenarios.table import DAY, START, YEAR
 from tests.world import World
 
 Obj = dict[str, Any]
-Play = Generator[int | None, None, str]
+Play = Generator[int | None, None, str | tuple[str, ...]]
 Script = Callable[["Stripe"], Play]
 MINUTE, HOUR = 60, 3600
 RENEWED = YEAR + 2 * HOUR  # the renewal's invoice was a draft for an hour
@@ -302,6 +302,44 @@ def ended(stripe: Stripe) -> Play:
     sold = yield from ends_with_period(stripe)
     yield RENEWED
     return sold
+
+
+@plays("25 The customer comes back within 30 days, and an old event comes late")
+def back_soon(stripe: Stripe) -> Play:
+    """Late is the word of the old subscription that it will end."""
+    sold = yield from sold_first(stripe)
+    stripe.withheld = {b"customer.subscription.updated", sold.encode()}
+    stripe.change(sold, cancel_at_period_end="true")
+    both = yield from bought_again(stripe, sold, YEAR + 10 * DAY)
+    stripe.withheld = set()
+    yield None
+    return both
+
+
+@plays("25 The customer comes back for another offering of the product")
+def back_for_another(stripe: Stripe) -> Play:
+    sold = yield from ends_with_period(stripe)
+    return (yield from bought_again(stripe, sold, YEAR + 30 * DAY, "price_team"))
+
+
+@plays("25 The customer comes back after 31 days")
+def back_late(stripe: Stripe) -> Play:
+    sold = yield from ends_with_period(stripe)
+    return (yield from bought_again(stripe, sold, YEAR + 31 * DAY))
+
+
+@plays("26 Two live subscriptions of one product")
+def two_at_once(stripe: Stripe) -> Play:
+    sold = yield from sold_first(stripe)
+    return (yield from bought_again(stripe, sold, YEAR - 100 * DAY))
+
+
+def bought_again(stripe: Stripe, sold: str, moment: int, price: str = "price_pro") -> Play:
+    """Another subscription, of eight seats."""
+    yield moment
+    again = stripe.subscribe((price, 8))
+    yield None
+    return sold, again
 
 
 @plays("15 A renewal's payment fails")

@@ -126,10 +126,11 @@ OVER = Seen(sub(status="canceled", ended_at=START + YEAR), (bill(),))
 
 
 def again(days: int, price: str = "price_pro", quantity: int = 8) -> Seen:
-    """Another subscription of the same customer, bought so many days after the end of the first."""
+    """Another subscription of the same customer, bought so many days after the end of the first; over a 29 February."""
     since = START + YEAR + days * DAY
-    bought = item(price, quantity, "si_2", current_period_start=since, current_period_end=since + YEAR, created=since)
-    paid = bill(line("il_2", "si_2", since, since + YEAR), id_="in_2", created=since)
+    end = since + YEAR + DAY
+    bought = item(price, quantity, "si_2", current_period_start=since, current_period_end=end, created=since)
+    paid = bill(line("il_2", "si_2", since, end), id_="in_2", created=since)
     return Seen(sub(bought, id="sub_2", created=since), (paid,))
 
 
@@ -510,25 +511,25 @@ SCENARIOS = (
         "25",
         "The customer comes back within 30 days, and an old event comes late",
         (SOLD, OVER, again(10), OVER),
-        ("PRO-100: on, 8 seats, until 2028-09-17",),
+        ("PRO-100: on, 8 seats, until 2028-09-18",),
     ),
     Scenario(
         "25",
         "The customer comes back for another offering of the product",
         (SOLD, OVER, again(30, "price_team")),
-        ("TEAM-YEAR: on, 8 seats, until 2028-10-07",),
+        ("TEAM-YEAR: on, 8 seats, until 2028-10-08",),
     ),
     Scenario(
         "25",
         "The customer comes back after 31 days",
         (SOLD, OVER, again(31)),
-        ("PRO-100: off, 5 seats, until 2027-09-08", "PRO-100: on, 8 seats, until 2028-10-08"),
+        ("PRO-100: off, 5 seats, until 2027-09-08", "PRO-100: on, 8 seats, until 2028-10-09"),
     ),
     Scenario(
         "26",
         "Two live subscriptions of one product",
         (SOLD, again(-100)),
-        (ON, "PRO-100: on, 8 seats, until 2028-05-30"),
+        (ON, "PRO-100: on, 8 seats, until 2028-05-31"),
     ),
     Scenario("27", "A zero invoice by coupon or credit", (Seen(sub(), (bill(total=0, amount_paid=0),)),), (ON,)),
     Scenario("28", "Paid out of band", (Seen(sub(), (bill(paid_out_of_band=True, payments={"data": []}),)),), (ON,)),

@@ -113,11 +113,12 @@ class Stage:
         marks = [stripe.withheld for stripe in self.actors.values() if stripe.withheld]
         return any(all(mark in body for mark in each) for each in marks)
 
-    def _held(self, sold: str) -> tuple[str, ...]:
-        """What is there for this purchase, in the table's words."""
-        rows = [row for row in self.world.grants() if row["orderRefId"] == f"stripe:{sold}"]
+    def _held(self, sold: str | tuple[str, ...]) -> tuple[str, ...]:
+        """What is there for this purchase, or for several of one customer, in the table's words."""
+        sold = (sold,) if isinstance(sold, str) else sold
+        rows = [row for row in self.world.grants() if row["orderRefId"] in {f"stripe:{one}" for one in sold}]
         words = tuple(sorted(in_words(row) for row in rows))
-        ref = subject.c.ref.like(f"stripe/%/{sold}")
+        ref = subject.c.ref.like(f"stripe/%/{sold[-1]}")
         with self.world.hub.store.read() as conn:
             known = conn.execute(select(subject.c.ref, subject.c.state).where(ref)).one_or_none()
             told = select(review.c.kind).where(review.c.open, review.c.subject == (known.ref if known else ""))
@@ -126,8 +127,9 @@ class Stage:
             return (*words, "parked")
         return (*(words or ("nothing",)), *([f"task: {', '.join(tasks)}"] if tasks else []))
 
-    def _ends_at(self, sold: str) -> dict[str, str]:
+    def _ends_at(self, sold: str | tuple[str, ...]) -> dict[str, str]:
         """When its licenses say that they end, as a reason for being on."""
+        sold = sold if isinstance(sold, str) else sold[-1]
         with self.world.hub.store.read() as conn:
             rows = conn.execute(select(entitlement.c.reasons).where(entitlement.c.subject.like(f"stripe/%/{sold}")))
             told = {day for row in rows for day in re.findall(r"and ends on (\d+ \w+ \d+)", json.dumps(row.reasons))}
@@ -154,7 +156,7 @@ def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     way = WAYS[request.param]
     keyed = way.get("keyed", True)
     database = f"sqlite:///{folder}/hub.sqlite"
-    world = World(folder, database, clock=clock, more=catalog(keyed=keyed), **way)
+    world = World(folder, database, clock=clock, revive=30, more=catalog(keyed=keyed), **way)
     try:
         yield Stage(world, [*SCRIPTS], thin="thin" in way.get("payloads", ()))
     finally:
