@@ -218,6 +218,9 @@ def _unnamed(conn: Connection, hub: Hub, row: Row[Any]) -> coverage.Unnamed | No
     return coverage.Unnamed(vendor=coverage.vendor_of(hub, row.connection), key=row.waiting_on, subjects=count)
 
 
+ENDS = {"expires_at": "ends", "maintenance_until": "maintenance ends"}  # what an act may bring forward
+
+
 def _waiting_acts(approval: Row[Any] | None) -> list[str]:
     """What waits for approval, in words."""
     if approval is None or approval.state != "waiting":
@@ -226,9 +229,10 @@ def _waiting_acts(approval: Row[Any] | None) -> list[str]:
 
 
 def _act(act: dict[str, Any]) -> str:
-    if act.get("seats") is not None:
-        return f"{show.seats(act['seats'])} only"
-    return timeline.SWITCHES.get(str(act.get("action")), str(act.get("action")))
+    taken = [f"{show.seats(act['seats'])} only"] if act.get("seats") is not None else []
+    taken += [f"{said} {str(act[name])[:10]}" for name, said in ENDS.items() if name in act]
+    taken += [f"offering {act['offering']}"] if "offering" in act else []
+    return ", ".join(taken) or timeline.SWITCHES.get(str(act.get("action")), str(act.get("action")))
 
 
 # -- entitlements
