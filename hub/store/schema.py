@@ -259,6 +259,7 @@ entitlement = Table(
     Index(None, "customer_id"),
     Index(None, "expires"),
     Index(None, "maintenance_ends"),
+    Index(None, "read_at"),
     Index(None, "changed_at"),
 )
 

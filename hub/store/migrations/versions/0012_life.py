@@ -1,4 +1,4 @@
-"""Which purchase carries on the license of which."""
+"""Which purchase carries on the license of which; which entitlement was read longest ago."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -20,3 +20,4 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_revival_old"), "revival", ["old"])
     op.create_index(op.f("ix_revival_new"), "revival", ["new"])
+    op.create_index(op.f("ix_entitlement_read_at"), "entitlement", ["read_at"])
