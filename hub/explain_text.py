@@ -53,6 +53,8 @@ def _state(found: Explanation) -> str:
 
 
 def _head(found: Explanation) -> Iterator[str]:
+    if found.at is not None:
+        yield f"as it was at {_when(found.at)}, as far as the journal says"
     purchase = found.subject or "no purchase known"
     yield f"customer {found.customer or '?'} · {found.order_ref} · {purchase} · {found.group}"
     code = f"activation code {found.activation_code} · " if found.activation_code else ""

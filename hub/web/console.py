@@ -7,7 +7,7 @@ Login, sessions and CSRF are `auth`'s, what the pages read is `store.pages`', wh
 from __future__ import annotations
 
 import json
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlencode
 
@@ -17,7 +17,7 @@ from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response as AnyResponse
 
 from hub import approvals, coverage, explain
-from hub.asof import SUCCEEDED
+from hub.asof import SUCCEEDED, end_of
 from hub.store import pages
 from hub.web import auth, show, timeline
 from hub.web.problem import problem
@@ -254,7 +254,7 @@ def _entitlements(console: Blueprint, hub: Hub, known: dict[str, str]) -> None:
         if now is None:
             raise NotFound(f"No entitlement is called {id_}. The Entitlements page searches by id, code and customer.")
         day, wrong = _day_asked()
-        then = explain.why(hub.store, id_, _end_of(day)) if day else now
+        then = explain.why(hub.store, id_, end_of(day)) if day else now
         facts = {"day": day, "wrong": wrong, "days": _days_of_change(now), "today": datetime.now(UTC).date()}
         return render_template("entitlement.html", page="entitlements", why=then or now, absent=then is None, **facts)
 
@@ -266,15 +266,10 @@ def _day_asked() -> tuple[date | None, str]:
         return None, ""
     try:
         day = date.fromisoformat(text)
-        _end_of(day)
+        end_of(day)
     except (ValueError, OverflowError):
         return None, f"“{text}” is no day: write it as 2026-06-29. This is how it stands now."
     return day, ""
-
-
-def _end_of(day: date) -> float:
-    """The last moment of a day in UTC, in epoch seconds."""
-    return datetime.combine(day, time.max, UTC).timestamp()
 
 
 def _days_of_change(why: explain.Explanation, limit: int = 5) -> list[tuple[date, str]]:
