@@ -22,6 +22,7 @@ from hub import limits, polling
 from hub.drain import left_alone
 from hub.errors import HubError
 from hub.leases import LeaseBook
+from hub.retention import prune_all
 from hub.store import subjects
 from hub.stream import sequencer
 from hub.sweep import sweep_all
@@ -35,6 +36,7 @@ log = structlog.get_logger()
 PDEATHSIG = 1
 SERVED_BY = "SERVED_BY"  # the pid of the server whose child serves
 STOP_S = 30.0
+PRUNE_AGAIN_S = 3600.0  # so often a clock asks whether a table was not pruned for a day
 POLL_AGAIN_S = 60.0  # so often a clock asks whether the list of entitlements is to be read
 
 
@@ -63,7 +65,11 @@ def tick_for_ever(hub: Hub) -> None:
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     timing = hub.settings.timing
-    chores = [_Chore("sweep", timing.sweep, _sweep), _Chore("poll", min(timing.poll, POLL_AGAIN_S), _poll)]
+    chores = [
+        _Chore("sweep", timing.sweep, _sweep),
+        _Chore("poll", min(timing.poll, POLL_AGAIN_S), _poll),
+        _Chore("prune", PRUNE_AGAIN_S, _prune),
+    ]
     threading.Thread(target=sequencer.run, args=(hub.store, hub.connectors, stop), name="sequencer").start()
     while not stop.wait(_until_next_tick(hub)):
         for chore in chores:
@@ -118,6 +124,13 @@ def _poll(hub: Hub) -> None:
             polling.poll(hub.shop, name, rate_per_s)
 
     _alone(hub, "poll", work)
+
+
+def _prune(hub: Hub) -> None:
+    """What is old goes, of each table once a day."""
+    sources = [(name, one.purchases) for name, one in hub.connectors.items()]
+    must_be_read = [name for name, source in sources if source and not source.can_read]
+    _alone(hub, "prune", lambda: prune_all(hub.store, hub.settings.retention, must_be_read, limits.stopping.is_set))
 
 
 def _alone(hub: Hub, key: str, work: Callable[[], object]) -> None:
