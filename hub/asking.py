@@ -74,4 +74,5 @@ def _summary(result: lifecycle.Result) -> str:
 
 
 def _words(act: dict[str, Any]) -> str:
-    return f"{act['action']} {act['entitlement']}" + (f" to {act['seats']} seats" if act.get("seats") else "")
+    taken = [f"{name} {act[name]}" for name in ("seats", "offering", "expires_at", "maintenance_until") if name in act]
+    return f"{act['action']} {act['entitlement']}" + (f" to {', '.join(taken)}" if taken else "")

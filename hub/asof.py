@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
 from typing import Any
 
 from hub.domain import Json
@@ -34,6 +35,11 @@ class Then:
     observation: str | None
     read_at: float
     changed_at: float
+
+
+def end_of(day: date) -> float:
+    """The last moment of a day in UTC, in epoch seconds: what "as of that day" means. OverflowError: too far away."""
+    return datetime.combine(day, time.max, UTC).timestamp()
 
 
 def snapshot_at(row: Any, journal: Sequence[Any], at: float) -> Then | None:  # noqa: ANN401  (rows)

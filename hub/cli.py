@@ -325,14 +325,31 @@ def look(subject: str, dry_run: bool, as_json: bool) -> None:  # noqa: FBT001
         sys.exit(NEEDS_ATTENTION)
 
 
+class _Moment(click.DateTime):
+    """A moment in UTC, epoch seconds; of a day its end."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401
+        from hub.asof import end_of  # noqa: PLC0415
+
+        moment = super().convert(value, param, ctx)
+        try:
+            return end_of(moment) if len(str(value)) == len("2026-06-29") else moment.replace(tzinfo=UTC).timestamp()
+        except (OverflowError, ValueError):
+            self.fail(f"{value!r} is too far away", param, ctx)
+
+
 @_command(main)
 @click.argument("entitlement")
-def why(entitlement: str, as_json: bool) -> None:  # noqa: FBT001
+@click.option("--at", type=_Moment(_TIMES), help="As it was then (UTC); of a day, at its end.")
+def why(entitlement: str, at: float | None, as_json: bool) -> None:  # noqa: FBT001
     """Say for every field of ENTITLEMENT why it is so (an id, order reference, activation code or subject)."""
     from hub import explain  # noqa: PLC0415
     from hub.explain_text import print_explanation  # noqa: PLC0415
 
-    found = explain.why(_ready_hub().store, entitlement)
+    store = _ready_hub().store
+    found = explain.why(store, entitlement, at)
+    if found is None and at is not None and explain.why(store, entitlement):
+        _fail(NOT_FOUND, f"{entitlement} had not been made yet then")
     if found is None:
         _fail(NOT_FOUND, f"no entitlement is known as {entitlement!r}; the console's Entitlements page lists all")
     if as_json:

@@ -80,14 +80,29 @@ def decide(plan: Plan) -> tuple[Action, ...]:
     return tuple(acts)
 
 
-def shrinks(action: Action, held: Mapping[str, Entitlement]) -> bool:
-    """Whether the guard counts it: a disable, or fewer seats than now."""
+def shrinking(action: Action, held: Entitlement) -> dict[str, int | datetime | str | bool]:
+    """What the action takes away from the entitlement as it is, field -> new value; {} where nothing.
+
+    A switch-off, fewer seats, an earlier end (of the license or its maintenance), another offering. What is off has
+    nothing to lose but what brings it back.
+    """
+    if not held.enabled:
+        return {}
     match action:
         case Disable():
-            return True
-        case SetTerms(entitlement_id=id_, seats=seats) if seats is not None:
-            return seats < held[id_].seats
-    return False
+            return {"enabled": False}
+        case ChangeOffering(sku=sku):
+            return {"offering": sku}
+        case SetTerms(seats=seats, expires_at=ends, maintenance_until=maintained):
+            taken: dict[str, int | datetime | str | bool] = {}
+            if seats is not None and seats < held.seats:
+                taken["seats"] = seats
+            if ends is not None and (held.expires_at is None or ends < held.expires_at):
+                taken["expires_at"] = ends
+            if maintained is not None and held.maintenance_until is not None and maintained < held.maintenance_until:
+                taken["maintenance_until"] = maintained
+            return taken
+    return {}
 
 
 def after(action: Action, held: Entitlement) -> Entitlement:

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Row, select
 
 from hub.asof import CREATES, FIELDS, SUCCEEDED, Then, sets, snapshot_at, written
 from hub.domain import Json
+from hub.retention import reaches_back
 from hub.store import Store, subjects
 from hub.store import schema as t
 
@@ -137,6 +138,7 @@ class FieldWhy:
 class Explanation:
     """An entitlement and the reasons of its fields. `others`: further entitlements that the same words name.
 
+    reaches_back: from when on the journal tells all (epoch seconds); None: from its beginning.
     `at`: all of it is as the journal had it then; what the journal does not keep (seats used) is None.
     subject: the purchase that it belongs to; None where the hub knows of none. before: those that had it, newest first.
     """
@@ -161,6 +163,7 @@ class Explanation:
     changes: tuple[Change, ...]
     before: tuple[Before, ...] = ()
     others: tuple[str, ...] = ()
+    reaches_back: float | None = None
     at: float | None = None
 
 
@@ -232,6 +235,7 @@ def _explain(conn: Connection, id_: str, others: tuple[str, ...], at: float | No
         changes=tuple(_change(one) for one in journal),
         before=before,
         others=others,
+        reaches_back=reaches_back(conn, "change"),
         at=at,
     )
 
@@ -420,6 +424,6 @@ def _jsonable(name: str, value: Any) -> Any:  # noqa: ANN401  (JSON both ways)
         return {inner: _jsonable(inner, one) for inner, one in value.items()}
     if isinstance(value, (list, tuple)):
         return [_jsonable("", one) for one in value]
-    if isinstance(value, float) and (name == "at" or name.endswith("_at")):
+    if isinstance(value, float) and (name in {"at", "until", "reaches_back"} or name.endswith("_at")):
         return datetime.fromtimestamp(value, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return value

@@ -53,10 +53,14 @@ def _state(found: Explanation) -> str:
 
 
 def _head(found: Explanation) -> Iterator[str]:
+    if found.at is not None:
+        yield f"as it was at {_when(found.at)}, as far as the journal says"
     purchase = found.subject or "no purchase known"
     yield f"customer {found.customer or '?'} · {found.order_ref} · {purchase} · {found.group}"
     code = f"activation code {found.activation_code} · " if found.activation_code else ""
     yield f"{code}paid until {found.paid_until or 'not known'} · last read {_when(found.read_at)}"
+    if found.reaches_back is not None:
+        yield f"the journal reaches back to {_when(found.reaches_back)}: older acts are not told, but for the newest"
     for one in found.before:
         yield f"carries on what was {one.purchase}'s until {_when(one.until)}"
     if found.others:

@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy import func, select
 
 from hub.limits import SHARED
+from hub.retention import Pruned, progress
 from hub.store import Store, subjects
 from hub.store.schema import db_now, intent, lease, rate, review, subject
 
@@ -48,6 +49,7 @@ class RecordCollector(Collector):
             suspects = len(subjects.suspects(conn, SUSPECTS))
             takeovers = subjects.takeovers(conn)
             rates = conn.execute(_RATES).all()
+            pruned, now = progress(conn), subjects.now(conn)
         yield states
         yield GaugeMetricFamily("hub_oldest_due_seconds", "Age of the oldest look that is due", value=age)
         yield GaugeMetricFamily("hub_unknown_creates", "Creates whose outcome is not known yet", value=unknown)
@@ -59,6 +61,7 @@ class RecordCollector(Collector):
             "hub_lease_takeovers", "Subjects taken over from a dead worker, ever", value=takeovers
         )
         yield from _connections(rates)
+        yield from _pruned(pruned, now)
 
 
 def _connections(rates: Sequence[Any]) -> Iterator[Metric]:
@@ -70,6 +73,17 @@ def _connections(rates: Sequence[Any]) -> Iterator[Metric]:
         hold.add_metric([row.connection], max(0.0, row.left))
     yield breaker
     yield hold
+
+
+def _pruned(pruned: Sequence[Pruned], now: float) -> Iterator[Metric]:
+    """How much went of each table for its age, and when that was last asked."""
+    rows = CounterMetricFamily("hub_pruned_rows", "Rows that went for their age, ever", labels=["table"])
+    age = GaugeMetricFamily("hub_prune_age_seconds", "Since a table was last pruned to its end", labels=["table"])
+    for one in pruned:
+        rows.add_metric([one.table], one.rows)
+        age.add_metric([one.table], max(0.0, now - one.at))
+    yield rows
+    yield age
 
 
 def render(store: Store) -> bytes:

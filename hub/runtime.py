@@ -27,6 +27,7 @@ from hub.collecting.logs import read_logs
 from hub.drain import left_alone
 from hub.errors import HubError
 from hub.leases import LeaseBook
+from hub.retention import prune_all
 from hub.store import seats, subjects
 from hub.stream import sequencer
 from hub.sweep import sweep_all
@@ -41,6 +42,7 @@ PDEATHSIG = 1
 SERVED_BY = "SERVED_BY"  # the pid of the server whose child serves
 STOP_S = 30.0
 HEAR_S, COUNT_S = 10.0, 60.0
+PRUNE_AGAIN_S = 3600.0  # so often a clock asks whether a table was not pruned for a day
 POLL_AGAIN_S = 60.0  # so often a clock asks whether the list of entitlements is to be read
 
 
@@ -75,6 +77,7 @@ def tick_for_ever(hub: Hub) -> None:
         _Chore("hear seats", HEAR_S, _hear_seats),
         _Chore("count seats", COUNT_S, _count_seats),
         _Chore("read seat logs", COUNT_S, _read_seat_logs),
+        _Chore("prune", PRUNE_AGAIN_S, _prune),
     ]
     threading.Thread(target=sequencer.run, args=(hub.store, hub.connectors, stop), name="sequencer").start()
     while not stop.wait(_until_next_tick(hub)):
@@ -159,6 +162,13 @@ def _ring_for_summaries(hub: Hub) -> None:
 def _read_seat_logs(hub: Hub) -> None:
     """The vendor's log of seats, where it is wanted."""
     _alone(hub, "read seat logs", lambda: read_logs(hub.collector, COUNT_S))
+
+
+def _prune(hub: Hub) -> None:
+    """What is old goes, of each table once a day."""
+    sources = [(name, one.purchases) for name, one in hub.connectors.items()]
+    must_be_read = [name for name, source in sources if source and not source.can_read]
+    _alone(hub, "prune", lambda: prune_all(hub.store, hub.settings.retention, must_be_read, limits.stopping.is_set))
 
 
 def _alone(hub: Hub, key: str, work: Callable[[], object], *, rings: bool = False) -> None:

@@ -128,6 +128,15 @@ class Usage(Account):
         return self
 
 
+class Retention(_Section):
+    """`[retention]`: after so many days what is old goes (docs/record.md); 0: never."""
+
+    bodies_days: Annotated[int, Field(ge=0)] = 30
+    observations_days: Annotated[int, Field(ge=0)] = 760
+    changes_days: Annotated[int, Field(ge=0)] = 760
+    audit_days: Annotated[int, Field(ge=0)] = 730
+
+
 Sku = Annotated[str, Field(min_length=1, max_length=50)]
 MEANINGS = ("sku", "bundle", "adds_to", "maintains")
 
@@ -183,6 +192,7 @@ class Settings(_Section):
     policy: Policy = Policy()
     timing: Timing = Timing()
     usage: Usage = Usage()
+    retention: Retention = Retention()
     connections: Annotated[Mapping[str, Mapping[str, Any]], Field(repr=False)]  # their secrets are still plain
     catalog: tuple[CatalogRow, ...] = ()
 
@@ -203,7 +213,7 @@ def load(path: str | Path | None = None, environ: Mapping[str, str] | None = Non
     file = Path(path or environ.get("HUB_CONFIG") or "hub.toml")
     raw = _resolve(_read(file), file, environ)
     hub = {**_table(raw, "hub", file), **_overrides(environ)}
-    known = {"hub", "policy", "timing", "usage", "connections", "catalog"}
+    known = {"hub", "policy", "timing", "usage", "retention", "connections", "catalog"}
     if unknown := sorted(set(raw) - known):
         raise ConfigurationError(f"unknown table [{unknown[0]}]", where=str(file), mend=f"known: {sorted(known)}")
     connections = _table(raw, "connections", file)
@@ -215,6 +225,7 @@ def load(path: str | Path | None = None, environ: Mapping[str, str] | None = Non
         policy=parse(Policy, _table(raw, "policy", file), file, "policy"),
         timing=parse(Timing, _table(raw, "timing", file), file, "timing"),
         usage=parse(Usage, _table(raw, "usage", file), file, "usage"),
+        retention=parse(Retention, _table(raw, "retention", file), file, "retention"),
         connections=connections,
         catalog=_catalog(raw.get("catalog", []), file),
     )

@@ -5,7 +5,7 @@ A sweep marks subjects due; it never acts. Only a difference from the record is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy import Connection
 
 from hub import decide, references
-from hub.domain import Purchase, Ref, Standing
+from hub.domain import Action, Enable, Entitlement, Purchase, Ref, SetTerms, Standing
 from hub.errors import HubError
 from hub.policy import Unmapped, licenses_for
 from hub.ports import Connector, PurchaseSource
@@ -59,15 +59,21 @@ def full_sweep(shop: Shop, connector: Connector, source: PurchaseSource) -> int:
         seen += len(chunk)
         with shop.store.read() as conn:
             known = records.recall_all(conn, [one.ref for one in chunk])
-        differing = [one.ref for one in chunk if differs(shop, connector, one, known[one.ref])]
+            reversed_ = subjects.with_about(conn, [one.ref for one in chunk])
+        differing = [
+            one.ref for one in chunk if differs(shop, connector, one, known[one.ref], blind=one.ref in reversed_)
+        ]
         marked += _mark(shop, differing, "differs from the vendor's list")
     shop.store.write(lambda conn: records.set_cursor(conn, f"full:{connector.name}", str(seen)))
     log.info("sweep.full", source=connector.name, purchases=seen, marked=marked)
     return marked
 
 
-def differs(shop: Shop, connector: Connector, purchase: Purchase, memory: Memory) -> bool:
-    """Whether the record would have to change for this purchase; an unmapped one always is looked at."""
+def differs(shop: Shop, connector: Connector, purchase: Purchase, memory: Memory, *, blind: bool = False) -> bool:
+    """Whether the record would have to change for this purchase; an unmapped one always is looked at.
+
+    blind: something of it was paid back, which lists do not tell: that they want more on, or more seats, says nothing.
+    """
     if purchase.standing in {Standing.PENDING, Standing.UNKNOWN}:
         return purchase.standing is Standing.UNKNOWN
     if not purchase.lines:  # the list does not tell them
@@ -78,7 +84,21 @@ def differs(shop: Shop, connector: Connector, purchase: Purchase, memory: Memory
         return True
     held = [replace(one.entitlement, lines=memory.lines_of(one.entitlement.id)) for one in memory.snapshots.values()]
     plan = decide.pair(wanted, held, {})
-    return bool(plan.missing) or bool(decide.decide(plan))
+    acts = decide.decide(plan)
+    if blind:
+        now = {one.id: one for one in held}
+        acts = tuple(act for act in acts if not _gives_back(act, now))
+    return bool(plan.missing) or bool(acts)
+
+
+def _gives_back(act: Action, held: Mapping[str, Entitlement]) -> bool:
+    """Whether the act does nothing but undo what a reversal did: switch on, or more seats."""
+    match act:
+        case Enable():
+            return True
+        case SetTerms(entitlement_id=id_, seats=seats, expires_at=None, overdraft=None, maintenance_until=None):
+            return seats is not None and seats > held[id_].seats
+    return False
 
 
 def _changes(shop: Shop, source: PurchaseSource, name: str, cursor: tuple[str, float] | None) -> int:

@@ -41,11 +41,30 @@ _HINTS = {
     403: "the API key lacks a permission, or may not act for this account: allow it to read subscriptions, "
     "invoices, checkout sessions, charges, refunds, disputes, credit notes, customers, products and events",
 }
+# What looks and sweeps read -> the resource that a restricted key must be allowed to read, as the dashboard calls it.
+_READ = {
+    "invoices": "Invoices",
+    "checkout/sessions": "Checkout Sessions",
+    "charges": "Charges and Refunds",
+    "refunds": "Charges and Refunds",
+    "disputes": "Disputes",
+    "credit_notes": "Credit notes",
+    "customers": "Customers",
+    "products": "Products",
+    "events": "Events",
+    "payment_intents": "PaymentIntents",
+    "invoice_payments": "Invoices",
+    "radar/early_fraud_warnings": "Radar",
+}
 _log = logging.getLogger(__name__)
 
 
 class _KeyRefused(RetryableError):
     """401: somebody must set a new key; no purchase is to die of it meanwhile."""
+
+
+class _Forbidden(PermanentError):
+    """403: the key may not read this."""
 
 
 class _Missing(PermanentError):
@@ -169,7 +188,7 @@ class Client:
                 _log.warning("subscription in the list is unreadable: %s", error, extra={"source": self._source})
 
     def check(self) -> Sequence[Finding]:
-        """Findings of one cheap request: whether the key may read, and reads the mode that is set."""
+        """Whether the key reads the mode that is set, and all that looks need: one cheap request for each kind."""
         try:
             page = self._get("/v1/subscriptions", limit=1, status="all")
             live = self._mode(rows(page, "data"))
@@ -180,7 +199,21 @@ class Client:
         except HubError as error:
             mend = "look at status.stripe.com and at base_url, then check again"
             return (Finding(level="warning", about=self._source, problem=str(error), mend=mend),)
-        return (self._mode_finding(live),)
+        return (self._mode_finding(live), *self._not_allowed())
+
+    def _not_allowed(self) -> Iterator[Finding]:
+        """What the key may not read, each kind once. What this API version does not have is nobody's fault."""
+        told = set[str]()
+        for path, resource in _READ.items():
+            try:
+                self._get(f"/v1/{path}", limit=1)
+            except _Forbidden as error:
+                if resource not in told:
+                    mend = f"allow the key to read {resource}: Stripe dashboard, Developers, API keys"
+                    yield Finding(level="error", about=f"{self._source}.api_key", problem=str(error), mend=mend)
+                told.add(resource)
+            except HubError as error:
+                _log.info("not asked whether %s can be read: %s", path, error, extra={"source": self._source})
 
     def webhook_endpoints(self) -> Iterator[Object]:
         """Every webhook endpoint of the account."""
@@ -308,7 +341,8 @@ class Client:
             return _KeyRefused(f"{said}: {_HINTS[status]}")
         if wait_s is not None or _passes(status):
             return RetryableError(said, retry_after=wait_s)
-        return PermanentError(said, code=error.code or str(status), hint=_HINTS.get(status, "is base_url right?"))
+        kind = _Forbidden if status == HTTPStatus.FORBIDDEN else PermanentError
+        return kind(said, code=error.code or str(status), hint=_HINTS.get(status, "is base_url right?"))
 
 
 def _passes(status: int) -> bool:

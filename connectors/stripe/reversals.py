@@ -102,13 +102,19 @@ def judged(reversals: Sequence[Object]) -> tuple[Reversal, ...]:
 
 def _judged(one: Reduced) -> Reversal:
     name = f"invoice {one['invoice']['id']}" if one["invoice"] else f"payment {one['id']}"
+    lost = _lost(one)
     notes = [note for note in one["credit_notes"] if note["status"] != "void"]
     paid, back = _paid(one), _back(one)
     credited = sum(note["total"] or 0 for note in notes)
     flags = list(_flags(one, name))
-    because = _lost(one, name) or _all_back(name, paid, back) or _all_back(name, _billed(one), credited)
-    if not because and back > credited:
-        flags.append(Flag(kind="partial refund", text=f"{back} of {paid} of {name} were paid back: {_BY_HAND}"))
+    because = (
+        _all_lost(one, name, paid)
+        or _all_back(name, paid, back + lost)
+        or _all_back(name, _billed(one), credited + lost)
+    )
+    if not because and back + lost > credited:
+        how = f"paid back or lost to a dispute ({lost})" if lost else "paid back"
+        flags.append(Flag(kind="partial refund", text=f"{back + lost} of {paid} of {name} were {how}: {_BY_HAND}"))
     elif not because and any(_untold(note) for note in notes):
         flags.append(Flag(kind="partial refund", text=f"{credited} of {name} were credited: {_BY_HAND}"))
     return Reversal(name=name, invoice=one["invoice"], back=because, credits=_credits(notes), flags=tuple(flags))
@@ -117,9 +123,16 @@ def _judged(one: Reduced) -> Reversal:
 _BY_HAND = "no credit note says which seats, so nothing was changed"
 
 
-def _lost(one: Reduced, name: str) -> str:
-    lost = [dispute["id"] for dispute in one["disputes"] if dispute["status"] == "lost"]
-    return f"the dispute {lost[0]} over {name} was lost" if lost else ""
+def _lost(one: Reduced) -> int:
+    """What disputes that name an amount have cost."""
+    return sum(dispute["amount"] or 0 for dispute in one["disputes"] if dispute["status"] == "lost")
+
+
+def _all_lost(one: Reduced, name: str, paid: int) -> str:
+    """Why nothing of it is paid any more: a lost dispute over all of it, or one that does not say over how much."""
+    lost = [dispute for dispute in one["disputes"] if dispute["status"] == "lost"]
+    whole = next((dispute["id"] for dispute in lost if not dispute["amount"] or dispute["amount"] >= paid), None)
+    return f"the dispute {whole} over {name} was lost" if whole else ""
 
 
 def _all_back(name: str, paid: int, back: int) -> str:

@@ -250,8 +250,8 @@ def reduced_refund(refund: Object) -> Reduced:
 
 
 def reduced_dispute(dispute: Object) -> Reduced:
-    """The dispute, and how it stands."""
-    return {**_payment(dispute), "status": text(dispute, "status")}
+    """The dispute, how it stands, and over how much."""
+    return {**_payment(dispute), "status": text(dispute, "status"), "amount": amount(dispute, "amount")}
 
 
 def reduced_warning(warning: Object) -> Reduced:

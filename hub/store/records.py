@@ -80,6 +80,11 @@ class Memory:
                 known.add(intent.ids[0])
         return tuple(sorted(known))
 
+    def is_new(self, one: Entitlement) -> bool:
+        """Whether the hub has made it, and never yet said what it is to be: its terms are still the offering's own."""
+        made = {id_ for intent in self.intents.values() for id_ in intent.ids}
+        return one.id not in self.snapshots and not made.isdisjoint({one.id, one.group_id})
+
     def paid_for(self, entitlement: str) -> datetime | None:
         """Until when the lines that this entitlement carried were paid."""
         return max((paid for id_, paid in self.grants.values() if id_ == entitlement and paid), default=None)

@@ -93,6 +93,7 @@ receipt = Table(
     Column("headers", Text, nullable=False),
     Column("body", LargeBinary),  # None once pruned; the row and its id stay for ever
     Column("sequenced", Boolean, nullable=False, server_default="0"),  # its facts are in `message`
+    Column("kept", Boolean, nullable=False, server_default="0"),  # old enough to lose its body, and still needed
     UniqueConstraint("connection", "external_id"),
     Index(None, "subject", "id"),
     Index(None, "received_at", "outcome"),
@@ -105,6 +106,7 @@ receipt = Table(
         sqlite_where=text("outcome <> 'accepted'"),
         postgresql_where=text("outcome <> 'accepted'"),
     ),
+    Index("ix_receipt_kept", "id", sqlite_where=text("kept"), postgresql_where=text("kept")),
     Index(
         "ix_receipt_unsequenced",
         "id",
@@ -259,6 +261,7 @@ entitlement = Table(
     Index(None, "customer_id"),
     Index(None, "expires"),
     Index(None, "maintenance_ends"),
+    Index(None, "read_at"),
     Index(None, "changed_at"),
 )
 

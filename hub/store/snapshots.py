@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, literal, select
 
 from hub.domain import Entitlement
 from hub.store import schema as t
@@ -61,6 +61,21 @@ def at_work(conn: Connection, purchase: str | None) -> bool:
     alive = conn.execute(held.where(lease.expires > db_now())).first()
     doubt = select(intent.key).where(intent.subject == purchase, intent.open, intent.kind != "customer").limit(1)
     return alive is not None or conn.execute(doubt).first() is not None
+
+
+def read_before(conn: Connection, connection: str, at: float, after: str, most: int) -> list[str]:
+    """Ids of entitlements last read before `at`, in their order from `after` on; not those a person knows are gone."""
+    e, r = t.entitlement.c, t.review.c
+    told = select(r.id).where(r.key == literal(f"gone:{connection}/entitlement/") + e.id, r.open).exists()
+    stmt = select(e.id).where(e.id > after, e.read_at < at, ~told).order_by(e.id).limit(most)
+    return list(conn.execute(stmt).scalars())
+
+
+def read_longest_ago(conn: Connection, before: float, most: int) -> list[str]:
+    """Ids of purchases' entitlements that were last read before then, longest ago first."""
+    e = t.entitlement.c
+    stmt = select(e.id).where(e.subject.is_not(None), e.read_at < before).order_by(e.read_at).limit(most)
+    return list(conn.execute(stmt).scalars())
 
 
 def of_group(conn: Connection, id_: str) -> list[str]:

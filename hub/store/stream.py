@@ -148,14 +148,6 @@ def end_abandoned(conn: Connection) -> int:
     return conn.execute(update(t.change).where(*old).values(outcome="unknown")).rowcount
 
 
-def erase_bodies(conn: Connection, name: str, before: float) -> int:
-    """Empties what rows of `change` or `audit` older than `before` say; their digests stay; how many."""
-    table = CHAINED[name]
-    bodies: dict[str, Any] = {"detail": {}} if name == "audit" else {"wanted": {}, "found": {}, "why": {}, "call": None}
-    old = (table.c.at < before, table.c.erased_at.is_(None), table.c.position.is_not(None))
-    return conn.execute(update(table).where(*old).values(erased_at=db_now(), **bodies)).rowcount
-
-
 def chained(conn: Connection, name: str, upto: int) -> Iterator[Mapping[str, Any]]:
     """The rows of `change` or `audit` up to a position, in its order."""
     table, last = CHAINED[name], 0

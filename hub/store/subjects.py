@@ -204,6 +204,14 @@ def keep_about(conn: Connection, ref: Ref, other: Ref) -> None:
         conn.execute(update(subject).where(where).values(about=sorted([*known, str(other)])))
 
 
+def with_about(conn: Connection, refs: Iterable[Ref]) -> set[Ref]:
+    """Those of these whose looks read other subjects too: something of what was paid was paid back, say."""
+    where = (subject.c.ref.in_([str(ref) for ref in refs]), subject.c.about.is_not(None))
+    return {
+        Ref.parse(one) for one, about in conn.execute(select(subject.c.ref, subject.c.about).where(*where)) if about
+    }
+
+
 def know(conn: Connection, ref: Ref) -> None:
     """The subject has a row; idle, if it had none."""
     values = {"ref": str(ref), "connection": ref.source, "kind": ref.kind, "state": "idle", "cause": "asked"}

@@ -7,7 +7,7 @@ Login, sessions and CSRF are `auth`'s, what the pages read is `store.pages`', wh
 from __future__ import annotations
 
 import json
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlencode
 
@@ -17,7 +17,7 @@ from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response as AnyResponse
 
 from hub import approvals, coverage, explain
-from hub.asof import SUCCEEDED
+from hub.asof import SUCCEEDED, end_of
 from hub.store import pages
 from hub.web import auth, show, timeline
 from hub.web.problem import problem
@@ -218,6 +218,9 @@ def _unnamed(conn: Connection, hub: Hub, row: Row[Any]) -> coverage.Unnamed | No
     return coverage.Unnamed(vendor=coverage.vendor_of(hub, row.connection), key=row.waiting_on, subjects=count)
 
 
+ENDS = {"expires_at": "ends", "maintenance_until": "maintenance ends"}  # what an act may bring forward
+
+
 def _waiting_acts(approval: Row[Any] | None) -> list[str]:
     """What waits for approval, in words."""
     if approval is None or approval.state != "waiting":
@@ -226,9 +229,10 @@ def _waiting_acts(approval: Row[Any] | None) -> list[str]:
 
 
 def _act(act: dict[str, Any]) -> str:
-    if act.get("seats") is not None:
-        return f"{show.seats(act['seats'])} only"
-    return timeline.SWITCHES.get(str(act.get("action")), str(act.get("action")))
+    taken = [f"{show.seats(act['seats'])} only"] if act.get("seats") is not None else []
+    taken += [f"{said} {str(act[name])[:10]}" for name, said in ENDS.items() if name in act]
+    taken += [f"offering {act['offering']}"] if "offering" in act else []
+    return ", ".join(taken) or timeline.SWITCHES.get(str(act.get("action")), str(act.get("action")))
 
 
 # -- entitlements
@@ -250,7 +254,7 @@ def _entitlements(console: Blueprint, hub: Hub, known: dict[str, str]) -> None:
         if now is None:
             raise NotFound(f"No entitlement is called {id_}. The Entitlements page searches by id, code and customer.")
         day, wrong = _day_asked()
-        then = explain.why(hub.store, id_, _end_of(day)) if day else now
+        then = explain.why(hub.store, id_, end_of(day)) if day else now
         facts = {"day": day, "wrong": wrong, "days": _days_of_change(now), "today": datetime.now(UTC).date()}
         return render_template("entitlement.html", page="entitlements", why=then or now, absent=then is None, **facts)
 
@@ -262,15 +266,10 @@ def _day_asked() -> tuple[date | None, str]:
         return None, ""
     try:
         day = date.fromisoformat(text)
-        _end_of(day)
+        end_of(day)
     except (ValueError, OverflowError):
         return None, f"“{text}” is no day: write it as 2026-06-29. This is how it stands now."
     return day, ""
-
-
-def _end_of(day: date) -> float:
-    """The last moment of a day in UTC, in epoch seconds."""
-    return datetime.combine(day, time.max, UTC).timestamp()
 
 
 def _days_of_change(why: explain.Explanation, limit: int = 5) -> list[tuple[date, str]]:

@@ -14,7 +14,7 @@ from hub import limits, polling
 from hub.limits import RecordLimiter
 from hub.polling import Polled
 from hub.store import Store, subjects
-from hub.store.schema import entitlement, subject
+from hub.store.schema import entitlement, review, subject
 from hub.stream.state import LISTED
 from tests.flows.test_licensing_speaks import reads, snapshot, sold, told
 from tests.world import World
@@ -116,6 +116,37 @@ def test_I5_a_row_that_was_read_before_the_last_read_ended_changes_no_seats(worl
     ahead = update(entitlement).values(read_at=time.time() + 60)
     world.hub.store.write(lambda conn: conn.execute(ahead))
     assert poll(world).used == 0
+
+
+def test_I5_a_row_that_was_read_before_the_last_read_ended_makes_nothing_due(world: World) -> None:
+    row = sold(world)
+    world.zentitle_admin("edit", entitlement=row["id"], seatCount=9)
+    world.hub.store.write(lambda conn: conn.execute(update(entitlement).values(read_at=time.time() + 60)))
+    assert poll(world) == Polled(rows=1)
+
+
+def test_what_is_not_in_the_list_any_more_is_told_to_a_person_once_and_changes_nothing(world: World) -> None:
+    row, before = sold(world), world.writes()
+    world.zentitle.tenant.entitlements.now.pop(row["id"])
+    assert poll(world) == Polled(gone=1)
+    assert world.settle()
+    with world.hub.store.read() as conn:
+        tasks = conn.execute(select(review.c.kind, review.c.open)).all()
+    assert tasks == [("gone", True)]
+    assert world.writes() == before
+    assert poll(world) == Polled()
+    assert due(world) == []
+
+
+def test_a_switch_that_no_webhook_told_is_found_when_its_turn_to_be_read_comes(world: World) -> None:
+    row = sold(world)
+    world.zentitle_admin("edit", entitlement=row["id"], disabled=True)
+    assert poll(world) == Polled(rows=1)
+    long_ago = update(entitlement).values(read_at=time.time() - 2 * world.hub.shop.timing.full_sweep)
+    world.hub.store.write(lambda conn: conn.execute(long_ago))
+    assert poll(world) == Polled(rows=1, old=1)
+    assert world.settle()
+    assert ("entitlement.disabled", "elsewhere") in told(world)
 
 
 def test_a_poll_is_due_when_the_last_whole_list_is_old(world: World) -> None:

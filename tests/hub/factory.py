@@ -322,7 +322,7 @@ def a_world(conn: Connection) -> None:
         state="held",
         cause="guard",
         customer_name="Veldt Distribution",
-        reason="waits for approval (switched off): more switches-off this hour than the guard lets pass; `hub approve`",
+        reason="waits for approval (switched off): more is taken away this hour than the guard lets pass; `hub approve`",
     )
     an_approval(conn, held, [{"action": "Disable", "entitlement": "ent_held"}])
     an_entitlement(conn, held, "ent_held", body={"seats": 5, "seats_used": 0})

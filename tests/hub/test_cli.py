@@ -229,6 +229,11 @@ def test_a_look_makes_the_license_and_why_tells_each_field(shop: Shop) -> None:
     told = json.dumps(why)
     for word in ("seats_of", "paid_until", "enabled_while", "PRO-100", f"stripe:{id_}"):
         assert word in told
+    assert shop.told("why", name, "--at", "2999-12-31")["fields"][0]["value"] == why["fields"][0]["value"]
+    before = hub(shop.config, "why", name, "--at", "2020-01-01T12:00")
+    assert before.returncode == NOT_FOUND
+    assert "had not been made yet then" in before.stderr
+    assert hub(shop.config, "why", name, "--at", "yesterday").returncode == USAGE
     people = hub(shop.config, "why", f"stripe:{id_}")
     assert people.returncode == OK
     assert "quantity × seats a unit: 5 × 1" in people.stdout

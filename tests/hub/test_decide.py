@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.decide import Pair, Plan, after, decide, pair, shrinks, whole_seconds
+from hub.decide import Pair, Plan, after, decide, pair, shrinking, whole_seconds
 from hub.domain import (
     Action,
     ChangeOffering,
@@ -185,12 +185,24 @@ def test_without_a_group_there_is_nothing_to_extend() -> None:
         (SetTerms(entitlement_id="ent_1", seats=5), False),
         (SetTerms(entitlement_id="ent_1", seats=6), False),
         (SetTerms(entitlement_id="ent_1", seats=0), True),
-        (SetTerms(entitlement_id="ent_1", expires_at=NOW), False),
-        (ChangeOffering(entitlement_id="ent_1", offering_id="off", sku="TEAM-YEAR"), False),
+        (SetTerms(entitlement_id="ent_1", expires_at=NOW), True),
+        (SetTerms(entitlement_id="ent_1", expires_at=NOW + 2 * YEAR), False),
+        (SetTerms(entitlement_id="ent_1", maintenance_until=NOW - DAY), True),
+        (SetTerms(entitlement_id="ent_1", maintenance_until=NOW + DAY), False),
+        (SetTerms(entitlement_id="ent_1", overdraft=2), False),
+        (ChangeOffering(entitlement_id="ent_1", offering_id="off", sku="TEAM-YEAR"), True),
     ],
 )
-def test_the_guard_counts_disables_and_fewer_seats(action: Action, *, counts: bool) -> None:
-    assert shrinks(action, {"ent_1": an_entitlement(seats=5)}) is counts
+def test_the_guard_counts_what_takes_something_away(action: Action, *, counts: bool) -> None:
+    held = an_entitlement(seats=5, maintenance_until=NOW)
+    assert bool(shrinking(action, held)) is counts
+    assert shrinking(action, replace(held, enabled=False)) == {}
+
+
+def test_an_end_where_there_was_none_takes_something_away() -> None:
+    ends = SetTerms(entitlement_id="ent_1", expires_at=NOW, maintenance_until=NOW, seats=9)
+    held = an_entitlement(expires_at=None, seats=5)
+    assert shrinking(ends, held) == {"expires_at": NOW}
 
 
 def test_whole_seconds_cut_and_keep_none() -> None:

@@ -97,8 +97,8 @@ def back(invoice: Obj | None = None, amount: int = 60_000, status: str = "succee
     return {"id": "pi_1", "invoice": invoice, "charges": [charge], "refunds": [refund] if amount else []} | more
 
 
-def disputed(status: str, invoice: Obj | None = None) -> Obj:
-    return back(invoice, 0, disputes=[{"id": "dp_1", "charge": "ch_1", "status": status}])
+def disputed(status: str, invoice: Obj | None = None, amount: int = 60_000) -> Obj:
+    return back(invoice, 0, disputes=[{"id": "dp_1", "charge": "ch_1", "status": status, "amount": amount}])
 
 
 def note(quantity: int | None, amount: int, of: str | None = "il_1") -> Obj:
@@ -423,6 +423,12 @@ SCENARIOS = (
         for status in ("won", "warning_closed", "prevented")
     ),
     Scenario("21", "A dispute is lost", (SOLD, Seen(sub(), (bill(),), (disputed("lost", bill()),))), (OFF,)),
+    Scenario(
+        "21",
+        "A dispute over part of the payment is lost",
+        (SOLD, Seen(sub(), (bill(),), (disputed("lost", bill(), 24_000),))),
+        (ON, "task: partial refund"),
+    ),
     Scenario(
         "21",
         "Lost, then won on appeal",

@@ -770,6 +770,17 @@ def test_a_check_says_whether_the_key_reads_the_right_mode(bench: Bench, answer:
     assert [finding.level for finding in bench.connector.check()] == [level]
 
 
+@pytest.mark.parametrize("path", ["charges", "refunds", "disputes", "credit_notes", "invoices", "customers", "events"])
+def test_a_check_tells_each_thing_that_the_key_may_not_read_and_how_to_mend_it(bench: Bench, path: str) -> None:
+    bench.stub.answers["/v1/subscriptions"] = a_list(a_subscription(livemode=False))
+    bench.stub.answers[f"/v1/{path}"] = (403, an_error("The provided key does not have the required permissions"))
+    assert bench.connector.check is not None
+    findings = bench.connector.check()
+    assert [finding.level for finding in findings[1:]] == ["error"]
+    assert f"/v1/{path}" in findings[1].problem
+    assert "allow the key to read" in findings[1].mend
+
+
 def a_connection(**fields: Any) -> Connector:
     return connect("stripe", settings(**fields), Deps(limiter=Limits(), tokens=NoTokens()))
 

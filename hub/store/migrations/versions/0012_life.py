@@ -1,4 +1,4 @@
-"""Which purchase carries on the license of which."""
+"""Which purchase carries on the license of which; which entitlement was read longest ago; which bodies stay."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -20,3 +20,7 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_revival_old"), "revival", ["old"])
     op.create_index(op.f("ix_revival_new"), "revival", ["new"])
+    op.create_index(op.f("ix_entitlement_read_at"), "entitlement", ["read_at"])
+    op.add_column("receipt", sa.Column("kept", sa.Boolean(), server_default="0", nullable=False))
+    where = sa.text("kept")
+    op.create_index("ix_receipt_kept", "receipt", ["id"], sqlite_where=where, postgresql_where=where)
