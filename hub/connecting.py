@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -12,7 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from hub.errors import ConfigurationError
 from hub.ports import Connector, Finding
-from hub.settings import Settings
+from hub.settings import Settings, is_loopback
 from hub.wiring import Hub
 
 
@@ -55,12 +54,7 @@ def _require_safe(config: Settings) -> None:
 
 
 def _is_here(parts: SplitResult) -> bool:
-    host = parts.hostname or ""
-    try:
-        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-    return parts.scheme == "http" and loopback
+    return parts.scheme == "http" and is_loopback(parts.hostname or "")
 
 
 def _kept(folder: Path, name: str, finding: Finding) -> Finding:

@@ -6,6 +6,7 @@ HUB_CONFIG, HUB_DATABASE_URL, HUB_REDIS_URL, HUB_HOST, HUB_PORT.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import tomllib
 from collections.abc import Mapping
@@ -229,6 +230,14 @@ def load(path: str | Path | None = None, environ: Mapping[str, str] | None = Non
         connections=connections,
         catalog=_catalog(raw.get("catalog", []), file),
     )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host's name or address is this machine's own."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def parse(model: type[Model], raw: object, file: Path | str, table: str) -> Model:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -10,7 +11,9 @@ from typing import Any
 import requests
 from rich.console import Console
 
+from hub import business
 from hub.errors import HubError
+from hub.runtime import this_hub
 from hub.settings import Settings
 from hub.store import Store, subjects
 
@@ -26,7 +29,7 @@ class Story:
     """Two customers, a year and two days."""
 
     def __init__(self, settings: Settings, store: Store, webhook_secret: str, out: Console) -> None:
-        self._store, self._out = store, out
+        self._settings, self._store, self._out = settings, store, out
         self._hub = settings.hub.public_url
         self._stripe = str(settings.connections["stripe"]["base_url"])
         self._key = str(settings.connections["stripe"]["api_key"])
@@ -45,6 +48,7 @@ class Story:
     def play(self) -> None:
         """The whole story; raises StoryError where a license is not what it should be."""
         self._admin(self._stripe, "webhook", url=f"{self._hub}/webhooks/stripe", secret=self._webhook_secret)
+        subprocess.run(this_hub("connect", "zentitle"), check=True, capture_output=True, timeout=TIMEOUT_S)
         annual = self._price("pro_annual", 9900, "year")
         monthly = self._price("pro_monthly", 1200, "month")
 
@@ -107,6 +111,8 @@ class Story:
         with self._out.status(f"[dim]{days} days …") as status:
             for day in range(1, days + 1):
                 self._admin(self._stripe, "advance", days=1)
+                clock = self._json(self._http.get(f"{self._stripe}/_sandbox/clock", timeout=TIMEOUT_S))
+                business.move(self._store, self._settings, clock["offset_s"])
                 self._settle()
                 status.update(f"[dim]day {day} of {days}: {self._now():%d %B %Y}")
 
@@ -145,7 +151,8 @@ class Story:
 
     def _settle(self) -> None:
         """Waits until every event is delivered and nothing is due now (second looks to come do not count)."""
-        self._admin(self._stripe, "drain", timeout_s=TIMEOUT_S)
+        for vendor in (self._stripe, self._zentitle):
+            self._admin(vendor, "drain", timeout_s=TIMEOUT_S)
         self._until(self._nothing_due, "nothing is due", PATIENCE_S)
 
     def _nothing_due(self) -> bool:

@@ -151,6 +151,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[hub]": settings.HubSection,
     "[policy]": settings.Policy,
     "[timing]": settings.Timing,
+    "[retention]": settings.Retention,
     "stripe": connectors.stripe.Settings,
     "zentitle": connectors.zentitle.Settings,
     "[[catalog]]": settings.CatalogRow,
@@ -170,7 +171,7 @@ def test_every_setting_is_told_in_the_README(section: str, key: str) -> None:
 
 DEFAULTS = [
     (key, field.default)
-    for name in ("[hub]", "[policy]", "[timing]")
+    for name in ("[hub]", "[policy]", "[timing]", "[retention]")
     for key, field in SECTIONS[name].model_fields.items()
     if not field.is_required() and field.default != ""
 ]

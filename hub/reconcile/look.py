@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
@@ -55,6 +56,7 @@ class Look:
     told: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     riding: list[Callable[[Connection], object]] = field(default_factory=list)  # written with the next write
+    moved_s: float = 0.0  # business time less machine time
 
     @property
     def ref(self) -> Ref:
@@ -65,6 +67,10 @@ class Look:
     def connector(self) -> Connector:
         """The connection that the subject belongs to."""
         return self.shop.connectors[self.ref.source]
+
+    def business_now(self) -> datetime:
+        """What the rules of trade take as now, in UTC: the database's clock, moved where this is a sandbox."""
+        return datetime.fromtimestamp(self.leased.now() + self.moved_s, UTC)
 
     @property
     def leases(self) -> tuple[Lease, ...]:

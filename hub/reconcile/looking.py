@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -122,7 +121,7 @@ def _look(look: Look, brief: Brief | None) -> Result:
     if brief is None:
         with look.shop.store.read() as conn:
             brief = records.brief(conn, {look.ref: _since(look.shop, look.leased)})[look.ref]
-    look.memory, bodies = brief.memory, brief.bodies
+    look.memory, look.moved_s, bodies = brief.memory, brief.moved_s, brief.bodies
     if source is None:
         return look_at_licensing(look, bodies)
     found = _see(look, source, bodies)
@@ -235,8 +234,8 @@ def _compare(look: Look, found: Found, bodies: Sequence[bytes]) -> Result:
         text = f"the status {purchase.status!r} is not known here; nothing was changed"
         look.write(lambda conn: records.raise_review(conn, f"status:{look.ref}", "unknown status", look.ref, text))
         return Settled(summary=text, facts=look.facts)
-    vendor, now = look.connector.catalog_key, datetime.fromtimestamp(look.leased.now(), UTC)
-    wanted = licenses_for(purchase, look.facts["order_ref"], vendor, look.shop.rules, look.memory.paid, now)
+    order_ref, vendor = look.facts["order_ref"], look.connector.catalog_key
+    wanted = licenses_for(purchase, order_ref, vendor, look.shop.rules, look.memory.paid, look.business_now())
     held = {one.entitlement.offering for one in look.memory.snapshots.values()}
     _tell_flags(look, flags_of(purchase, () if isinstance(wanted, Unmapped) else wanted, held))
     if isinstance(wanted, Unmapped):

@@ -6,7 +6,6 @@ Under the customer's lease. Only reads go outside; terms and switch are set by t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from functools import cache
 
 from sqlalchemy import Connection, select
@@ -57,7 +56,7 @@ def _chosen(
     look: Look, purchase: Purchase, missing: Sequence[License], offerings: Mapping[str, Offering]
 ) -> Iterator[tuple[str, tuple[License, Lapsed]]]:
     """Entitlement -> (the license that it is to be, what is known of it): each once, the same offering first."""
-    bought_at = purchase.bought_at or datetime.fromtimestamp(look.leased.now(), UTC)
+    bought_at = purchase.bought_at or look.business_now()
     with look.shop.store.read() as conn:
         lapsed = records.lapsed(conn, look.customer_id, but=look.ref)
     rest = [one for one in lapsed if revivable(one.paid_until, bought_at, look.shop.rules.policy)]

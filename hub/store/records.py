@@ -24,6 +24,7 @@ from hub.store.subjects import insert, now, upsert
 from hub.stream.events import Message
 from hub.stream.state import LISTED, Origin, messages
 
+CLOCK_OFFSET = "clock.offset"
 GUARD_WINDOW_S = 3600
 BODIES = 2000  # of one subject, at most
 MOST_LAPSED = 100  # of one customer: a reseller may have had thousands
@@ -100,10 +101,11 @@ class Brief:
 
     memory: Memory
     bodies: tuple[bytes, ...] = ()
+    moved_s: float = 0.0  # business time less machine time
 
 
 def brief(conn: Connection, since: Mapping[Ref, float]) -> dict[Ref, Brief]:
-    """For each subject its memory and the bodies of its accepted receipts since then, in five questions for all.
+    """For each subject its memory and the bodies of its accepted receipts since then, in six questions for all.
 
     Empty where there are too many bodies for one answer: then ask for one subject at a time.
     """
@@ -115,7 +117,8 @@ def brief(conn: Connection, since: Mapping[Ref, float]) -> dict[Ref, Brief]:
     for row in rows:
         bodies.setdefault(row.subject, []).append(bytes(row.body))
     memories = recall_all(conn, since)
-    return {ref: Brief(memory=memories[ref], bodies=tuple(bodies.get(str(ref), ()))) for ref in since}
+    moved_s = clock_offset(conn)
+    return {ref: Brief(memory=memories[ref], bodies=tuple(bodies.get(str(ref), ())), moved_s=moved_s) for ref in since}
 
 
 # Statements of a look, made once: to build one anew costs several times what it takes to run.
@@ -684,6 +687,12 @@ def get_cursor(conn: Connection, name: str) -> tuple[str, float] | None:
     """(value, when it was set) of a named cursor."""
     row = conn.execute(_CURSOR, {"of": name}).first()
     return (row.value, row.at) if row else None
+
+
+def clock_offset(conn: Connection) -> float:
+    """Seconds by which business time is ahead of machine time: 0, but in a sandbox (hub/business.py)."""
+    moved = get_cursor(conn, CLOCK_OFFSET)
+    return float(moved[0]) if moved else 0.0
 
 
 def drop_cursor(conn: Connection, name: str) -> None:

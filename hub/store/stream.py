@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, Table, bindparam, func, or_, select, text, update
 
 from hub.domain import Json, Ref
 from hub.store import schema as t
-from hub.store.records import add_messages, get_cursor
+from hub.store.records import add_messages, clock_offset
 from hub.store.schema import db_now
 from hub.store.subjects import insert, now
 from hub.stream.chain import START, Head, digest_of, link_of
@@ -24,7 +24,6 @@ from hub.stream.facts import Known
 BATCH = 500
 CHAINED: Mapping[str, Table] = {"change": t.change, "audit": t.audit}
 SETTLED_S = 3600.0  # a change that was begun so long ago will not end any more: its process died
-CLOCK_OFFSET = "clock.offset"
 _PAGE = 1000
 _WAITING = """
 SELECT EXISTS (SELECT 1 FROM receipt WHERE outcome = 'accepted' AND NOT sequenced)
@@ -42,8 +41,7 @@ WHERE message.id = waiting.id
 
 def business_now(conn: Connection) -> datetime:
     """Business time: the database's clock plus the offset that a sandbox may have moved it by."""
-    moved = get_cursor(conn, CLOCK_OFFSET)
-    return datetime.fromtimestamp(now(conn), UTC) + timedelta(seconds=float(moved[0]) if moved else 0)
+    return datetime.fromtimestamp(now(conn) + clock_offset(conn), UTC)
 
 
 def ending(conn: Connection, column: str, after: float, upto: float) -> Sequence[Row[Any]]:

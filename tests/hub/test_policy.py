@@ -13,7 +13,18 @@ from hypothesis import strategies as st
 from hub.catalog import Match, build
 from hub.decide import decide, pair
 from hub.domain import ChangeOffering, Disable, Enable, License, Line, Purchase, Reason, Standing
-from hub.policy import Rules, Unmapped, enabled_while, expiry_of, guard_budget, licenses_for, paid_until, seats_of
+from hub.policy import (
+    Rules,
+    Unmapped,
+    enabled_while,
+    expiry_of,
+    guard_budget,
+    lets_go,
+    licenses_for,
+    paid_until,
+    revivable,
+    seats_of,
+)
 from hub.settings import CatalogRow, Policy
 from tests.factories import (
     DAY,
@@ -437,3 +448,25 @@ def test_the_order_of_lines_changes_no_term(lines: list[Line]) -> None:
     found = {one.offering: (one.seats, one.expires_at, set(one.lines)) for one in licenses(a_purchase(*lines))}
     wanted = {"PRO-100": (2, NOW + YEAR + GRACE, {"si_1", "si_3"}), "TEAM-YEAR": (1, NOW + YEAR + GRACE, {"si_2"})}
     assert found == wanted
+
+
+# who comes back
+
+
+@pytest.mark.parametrize(
+    ("days", "revives"), [(-200, True), (0, True), (30, True), (31, False)], ids=["before the end", "then", "30", "31"]
+)
+def test_who_buys_again_within_the_days_gets_the_old_license(days: int, *, revives: bool) -> None:
+    assert revivable(NOW, NOW + days * DAY, Policy()) is revives
+    assert not revivable(NOW, NOW + days * DAY, Policy(revive_days=0))
+    assert not revivable(None, NOW, Policy())
+
+
+def test_only_a_purchase_that_has_ended_lets_go_and_only_of_what_is_to_be_off() -> None:
+    ended = a_purchase(standing=Standing.ENDED)
+    off, on, as_it_is = (a_license(enabled=enabled) for enabled in (False, True, None))
+    assert lets_go(ended, [off], "PRO-100")
+    assert lets_go(ended, [on], "TEAM-YEAR"), "nothing wants the other offering"
+    assert not any(lets_go(ended, [one], "PRO-100") for one in (on, as_it_is))
+    assert not any(lets_go(a_purchase(standing=one), [off], "PRO-100") for one in Standing if one is not Standing.ENDED)
+    assert not lets_go(ended, Unmapped(lines=()), "PRO-100")

@@ -522,7 +522,7 @@ def test_I5_states_of_one_entitlement_come_in_the_order_of_its_revisions(store: 
 def remind(store: Store, at: datetime) -> int:
     """What is told once business time is `at`."""
     moved = (at - datetime.now(UTC)).total_seconds()
-    store.write(lambda conn: records.set_cursor(conn, stream.CLOCK_OFFSET, str(moved)))
+    store.write(lambda conn: records.set_cursor(conn, records.CLOCK_OFFSET, str(moved)))
     held = the_lease(store)
     told_ = reminders.remind(store, held)
     store.write(lambda conn: subjects.release(conn, held))
