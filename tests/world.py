@@ -368,30 +368,19 @@ def _time(text: str) -> datetime:
 
 
 class World(Vendors):
-    """Vendors, a record, and a hub whose work is done when the test says so.
-
-    more: added to its hub.toml. beside: another world; both hubs are of its Stripe, which posts to the other alone.
-    """
+    """Vendors, a record, and a hub whose work is done when the test says so; `more` is added to its hub.toml."""
 
     def __init__(
-        self,
-        folder: Path,
-        database: str,
-        *,
-        seed: int = 0,
-        shape: str = "current",
-        more: str = "",
-        beside: World | None = None,
-        **values: Any,
+        self, folder: Path, database: str, *, seed: int = 0, shape: str = "current", more: str = "", **values: Any
     ) -> None:
         self.roll = random.Random(seed)
         self.stack = ExitStack()
-        self.beside = beside
-        clock = beside.stripe.clock if beside else Clock()
-        self.stripe = beside.stripe if beside else StripeEmulator(clock, shape=shape, seed=seed)  # type: ignore[arg-type]
+        clock = Clock()
+        self.stripe = StripeEmulator(clock, shape=shape, seed=seed)  # type: ignore[arg-type]
         self.zentitle = ZentitleEmulator(clock, seed=seed)
-        url = beside.stripe_url if beside else self.stack.enter_context(serving(self.stripe))
-        super().__init__(url, self.stack.enter_context(serving(self.zentitle)))
+        super().__init__(
+            self.stack.enter_context(serving(self.stripe)), self.stack.enter_context(serving(self.zentitle))
+        )
         self.config = folder / "hub.toml"
         self.config.write_text(
             config_text(database=database, stripe=self.stripe_url, zentitle=self.zentitle_url, **values) + more
@@ -400,12 +389,7 @@ class World(Vendors):
         upgrade(self.hub.store)
         wiring.start(self.hub)
         self.posted: list[Post] = []
-        if beside is None:
-            self.hook(self.posted)
-
-    def hook(self, posted: list[Post], **terms: Any) -> None:
-        """What Stripe posts from now on is kept in `posted` as well; terms as the emulator's `webhook` takes them."""
-        self.stripe.webhook(url=self.stack.enter_context(_sink(posted)), secret=SECRET, **terms)
+        self.stripe.webhook(url=self.stack.enter_context(_sink(self.posted)), secret=SECRET)
 
     def events(self) -> list[Post]:
         """What Stripe has posted since the last call."""
@@ -449,8 +433,7 @@ class World(Vendors):
         return len(self.zentitle.history_rows)
 
     def close(self) -> None:
-        if self.beside is None:
-            self.stripe.deliveries.close()
+        self.stripe.deliveries.close()
         self.http.close()
         for connector in self.hub.connectors.values():
             for part in (connector.purchases, connector.licensing):

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.world import Post, World
+from tests.world import SECRET, Post, World, _sink
 
 Json = dict[str, Any]
 CATALOG = """
@@ -46,11 +46,16 @@ class Life:
     did: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.world.hook(self.posts["current"], api_shape="current")
-        self.world.hook(self.posts["older"], api_shape="legacy")
-        self.world.hook(self.posts["thin"], payload="thin")
-        terms = {"currency": "usd", "unit_amount": "9900", "lookup_key": "once", "product_data[name]": "Once"}
-        self.once = self.world.post("/v1/prices", terms)["id"]
+        endpoints: dict[str, Json] = {
+            "current": {"api_shape": "current"},
+            "older": {"api_shape": "legacy"},
+            "thin": {"payload": "thin"},
+        }
+        for name, terms in endpoints.items():
+            url = self.world.stack.enter_context(_sink(self.posts[name]))
+            self.world.stripe.webhook(url=url, secret=SECRET, **terms)
+        price = {"currency": "usd", "unit_amount": "9900", "lookup_key": "once", "product_data[name]": "Once"}
+        self.once = self.world.post("/v1/prices", price)["id"]
 
     # Sales
 

@@ -7,6 +7,7 @@ notes, disputes; thin events, and shapes that change from event to event. I5, I7
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,9 +19,10 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from connectors.stripe.webhook import EVENTS
+from hub.inbox import accept
 from hub.store.schema import review
 from hub.sweep import sweep_all
-from tests.world import Post, World
+from tests.world import SECRET, Post, World
 from tests.worlds.lives import CATALOG, Life, Told
 
 pytestmark = pytest.mark.timeout(300)
@@ -42,13 +44,36 @@ def formats(roll: random.Random) -> dict[str, Pick]:
 
 
 @contextmanager
-def a_world(folder: Path, **values: Any) -> Iterator[World]:
-    folder.mkdir(exist_ok=True)
-    made = World(folder, f"sqlite:///{folder}/hub.sqlite", more=CATALOG, **values)
+def a_world(folder: Path, more: str = "", **values: Any) -> Iterator[World]:
+    folder.mkdir()
+    made = World(folder, f"sqlite:///{folder}/hub.sqlite", more=CATALOG + more, **values)
     try:
         yield made
     finally:
         made.close()
+
+
+# A hub of its own on the Stripe of another world.
+BESIDE = """
+[connections.beside]
+kind = "stripe"
+base_url = "{url}"
+webhook_secrets = ["{secret}"]
+rate_per_s = 5000
+"""
+
+
+def beside(world: World, key: str = "") -> str:
+    """What connects another hub to this world's Stripe; `key` is a line of configuration."""
+    return BESIDE.format(url=world.stripe_url, secret=SECRET) + key
+
+
+def deliver(world: World, posts: Sequence[Post]) -> None:
+    """To the hub that is beside, or to the one whose Stripe it is."""
+    connectors = world.hub.connectors
+    door = connectors.get("beside", connectors["stripe"])
+    for body, headers in posts:
+        accept(world.hub.store, door, body, headers, time.time())
 
 
 def licenses(world: World) -> dict[str, list[tuple[Any, ...]]]:
@@ -60,16 +85,17 @@ def licenses(world: World) -> dict[str, list[tuple[Any, ...]]]:
     assert world.settle(), "something stays due"
     found: dict[str, list[tuple[Any, ...]]] = {}
     for row in world.grants():
-        until = "its own" if row["orderRefId"].startswith("stripe:cs_") else row["expiryDate"]
+        purchase = row["orderRefId"].partition(":")[2]
+        until = "its own" if purchase.startswith("cs_") else row["expiryDate"]
         if not row["disabled"]:
-            found.setdefault(row["orderRefId"], []).append((row["sku"], row["seatCount"], until))
-    return {ref: sorted(rows) for ref, rows in found.items()}
+            found.setdefault(purchase, []).append((row["sku"], row["seatCount"], until))
+    return {purchase: sorted(rows) for purchase, rows in found.items()}
 
 
 def tasks(world: World) -> set[tuple[str, str]]:
     with world.hub.store.read() as conn:
         rows = conn.execute(select(review.c.subject, review.c.kind).where(review.c.open)).all()
-    return {(row.subject, row.kind) for row in rows if row.kind in MONEY_TASKS}
+    return {(row.subject.partition("/")[2], row.kind) for row in rows if row.kind in MONEY_TASKS}
 
 
 def unkindly(roll: random.Random, posts: Sequence[Post]) -> list[Post]:
@@ -82,7 +108,7 @@ def hear(world: World, posts: Sequence[Post], pieces: int) -> None:
     """Delivers these, with work done in between."""
     size = max(1, len(posts) // pieces)
     for at in range(0, len(posts), size):
-        world.deliver(posts[at : at + size])
+        deliver(world, posts[at : at + size])
         world.work()
 
 
@@ -106,8 +132,8 @@ def check_a_life(folder: Path, seed: int, shape: str, keyed_hears: str, keyless_
     roll = random.Random(seed)
     with (
         a_world(folder / "listening", seed=seed, shape=shape) as listening,
-        a_world(folder / "orderly", beside=listening) as orderly,
-        a_world(folder / "keyless", beside=listening, keyed=False) as keyless,
+        a_world(folder / "orderly", beside(listening, 'api_key = "sk_test_sandbox"')) as orderly,
+        a_world(folder / "keyless", beside(listening)) as keyless,
     ):
         life = Life(listening, roll)
         life.sell()
@@ -147,6 +173,6 @@ def posts_of(events: Sequence[Told], pick: Pick) -> list[Post]:
 def hear_some(roll: random.Random, world: World, life: Life, pick: Pick) -> None:
     """Delivers some of all that was told so far, again where it was delivered before; so some never comes."""
     posts = posts_of(life.events(), pick)
-    world.deliver(roll.sample(posts, min(len(posts), 15)))
+    deliver(world, roll.sample(posts, min(len(posts), 15)))
     if roll.random() < 0.5:
         world.work()
