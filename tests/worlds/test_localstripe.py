@@ -19,17 +19,20 @@ import requests
 from sqlalchemy import select
 
 from hub.runtime import free_port, wait_for_port
-from hub.store.schema import receipt
+from hub.store import subjects
+from hub.store.schema import receipt, subject
 from tests.world import Town
 
 pytestmark = pytest.mark.timeout(120)
 GRACE = timedelta(days=7)
-# It listens on every address when started by its own command, and keeps its objects in /tmp.
+# It listens on every address when started by its own command, and keeps its objects in /tmp. Its items have no `price`,
+# which Stripe's have had in every version since 2020, beside the plan: what can't be expanded it refuses.
 START = """
 import sys
 from aiohttp import web
 from localstripe import resources, server
 resources.Store.dump_to_disk = lambda self: None
+resources.SubscriptionItem.price = property(lambda self: self.plan)
 web.run_app(server.app, host="127.0.0.1", port=int(sys.argv[1]), print=None)
 """
 CONFIG = """
@@ -160,6 +163,14 @@ def the_license(town: Town, id_: str, connection: str = "localstripe") -> dict[s
     return one
 
 
+def look_again(town: Town, id_: str) -> None:
+    """The hub looks at a purchase of which localstripe tells nothing; returns once it has."""
+    where = subject.c.ref == f"localstripe/subscription/{id_}"
+    town.store.write(lambda conn: subjects.wake(conn, where, cause="event", reason="replayed"))
+    town.until(town.idle)
+    assert (town.subject(id_)["state"], town.subject(id_)["cause"]) == ("idle", "settled")
+
+
 def expires(row: dict[str, Any]) -> datetime:
     return datetime.fromisoformat(row["expiryDate"])
 
@@ -214,7 +225,7 @@ def test_a_year_in_place_of_a_month_is_licensed_until_its_end_and_the_month_swit
     one = seller.buy(5)
     month = the_license(town, one)
     seller.change(one, 5, "pro-yearly")
-    assert town.hub("look", f"localstripe/subscription/{one}")["result"] == "settled"
+    look_again(town, one)
     old, new = held(town, one)
     assert (old["id"], old["disabled"]) == (month["id"], True)
     assert (new["sku"], new["seatCount"], new["disabled"]) == ("TEAM-YEAR", 5, False)
@@ -229,7 +240,7 @@ def test_an_invoice_by_hand_for_a_period_that_is_paid_prolongs_nothing(town: Tow
     invoice = seller.post("/v1/invoices", customer=customer, subscription=one)
     assert seller.post(f"/v1/invoices/{invoice['id']}/pay")["status"] == "paid"
     town.until(lambda: told(town, invoice["id"], "invoice.payment_succeeded"))
-    assert town.hub("look", f"localstripe/subscription/{one}")["result"] == "settled"
+    look_again(town, one)
     assert held(town, one) == [before]
 
 
