@@ -44,6 +44,7 @@ chaos-full: setup  ## The faults, a storm of 10,000 events and 200 kills, and a 
 	@$(BIN)/python -m pytest -q -m full --timeout 3600 tests
 	@$(BIN)/python -m tests.chaos.storm --events 10000 --kills 200
 	@$(BIN)/python -m tests.chaos.soak --minutes 30 --rate 50
+	@$(BIN)/python -m tests.chaos.isolation
 
 lock: setup  ## Write the lock files anew.
 	@$(BIN)/python -m pip install -q uv
