@@ -129,7 +129,7 @@ def test_I10_a_worker_amid_slow_calls_ends_between_two_and_leaves_nothing_leased
         town.keep_up()
         town.until(lambda: _leases(town) > 0 and _calls(town) > 3)
         took = town.end("worker")
-        left = _leases(town)
+        left, made = _leases(town), len(town.vendors.grants())
         asked = _calls(town)
         time.sleep(1)
         assert _calls(town) == asked, "nobody goes on in secret"
@@ -139,6 +139,7 @@ def test_I10_a_worker_amid_slow_calls_ends_between_two_and_leaves_nothing_leased
         town.settle(40)
         print(f"the worker ended in {took:.1f} s, the next one had settled all {time.monotonic() - began:.1f} s later")
         assert took <= 30
+        assert made < 12, "it ended between two calls, not once all was done"
         assert left == 0
         assert time.monotonic() - began < 20, "nobody has waited for a lease of 60 s to end"
         assert town.vendors.wrong() == []
