@@ -40,9 +40,11 @@ types: setup
 bench: setup  ## Measure speed and memory beside baselines of the same run (docs/bench.md).
 	@$(BIN)/python -m bench
 
-chaos-full: setup  ## The faults and the storm at full size, on SQLite: 10,000 events, 200 kills (prints its seed).
+chaos-full: setup  ## The faults, a storm of 10,000 events and 200 kills, and a soak of half an hour (prints its seed).
 	@$(BIN)/python -m pytest -q -m full --timeout 3600 tests
 	@$(BIN)/python -m tests.chaos.storm --events 10000 --kills 200
+	@$(BIN)/python -m tests.chaos.soak --minutes 30 --rate 50
+	@$(BIN)/python -m tests.chaos.isolation
 
 lock: setup  ## Write the lock files anew.
 	@$(BIN)/python -m pip install -q uv

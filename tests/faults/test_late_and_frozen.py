@@ -114,8 +114,8 @@ def test_F14_I6_a_worker_that_slept_two_leases_writes_nothing_and_sends_nothing_
         before, changes = _writes(town), _changes(town)
         for pid in sleeping:
             os.kill(pid, signal.SIGCONT)
-        time.sleep(4)
-        slept.terminate()
+        town.until(lambda: (tmp_path / "log").read_text().count("look.lease_lost") >= len(sold))
+        slept.terminate()  # ends once all that it had begun is over
         slept.wait(30)
         assert _writes(town) == before
         assert _changes(town) == changes
