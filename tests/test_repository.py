@@ -152,6 +152,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[policy]": settings.Policy,
     "[timing]": settings.Timing,
     "[retention]": settings.Retention,
+    "[usage]": settings.Usage,
     "stripe": connectors.stripe.Settings,
     "zentitle": connectors.zentitle.Settings,
     "[[catalog]]": settings.CatalogRow,

@@ -52,36 +52,34 @@ def _over(place: Place, at: float) -> date:
 def _close(conn: Connection, collector: Collector, ids: Sequence[str]) -> int:
     at = now(conn)
     of, feeds = places(conn, collector.usage, ids), seats.feeds_of(conn, ids)
-    done, since = 0, dict[str, float]()
+    closing, since = dict[str, date](), dict[str, float]()
     for id_ in ids:
         day, upto = _over(of[id_], at), feeds[id_].closed_upto
         if upto is not None and upto >= day.isoformat():
             continue
         first = day if upto is None else date.fromisoformat(upto) + timedelta(days=1)
+        closing[id_] = day
         since[id_] = max(midnight(first, of[id_].account.zone), final_before(at))
-        seats.set_feed(conn, id_, closed_upto=day.isoformat())
-        done += 1
+    seats.set_closed(conn, closing)
     recount(conn, collector, since, at)
     _compare(conn, [of[id_] for id_ in since if of[id_].entitlement], at)
-    return done
+    return len(closing)
 
 
 def _compare(conn: Connection, found: Sequence[Place], at: float) -> None:
     """Seats in use by the vendor against open sessions; a node-locked seat is none of either, its log is read daily."""
-    known = {place.entitlement.id: place for place in found if place.entitlement}
+    known = {place.entitlement.id: place.entitlement for place in found if place.entitlement}
     events, feeds = seats.events_of(conn, list(known)), seats.feeds_of(conn, list(known))
-    for id_, place in known.items():
-        if place.entitlement is None:
-            continue
-        if place.node_locked:
-            seats.want_log(conn, [id_], "node-locked", LOCKED_RANK)
-            continue
-        difference = place.entitlement.seats_used - open_seats(events.get(id_, ()), at)
+    seats.want_log(conn, [id_ for id_, one in known.items() if one.node_locked], "node-locked", LOCKED_RANK)
+    differing = []
+    for id_, one in known.items():
+        difference = 0 if one.node_locked else one.seats_used - open_seats(events.get(id_, ()), at)
         if difference:
-            log.info("usage.differs", entitlement=id_, vendor=place.entitlement.seats_used, difference=difference)
-            seats.want_log(conn, [id_], "differs", DIFFERS_RANK)
-        if difference != feeds[id_].difference:
+            log.info("usage.differs", entitlement=id_, vendor=one.seats_used, difference=difference)
+            differing.append(id_)
+        if difference != (feeds[id_].difference or 0):
             seats.set_feed(conn, id_, difference=difference)
+    seats.want_log(conn, differing, "differs", DIFFERS_RANK)
 
 
 def drop_old(collector: Collector) -> int:

@@ -36,10 +36,10 @@ def in_parts(rows: Sequence[Any], size: int = AT_ONCE) -> Iterator[Sequence[Any]
 def add_events(conn: Connection, source: str, told: Sequence[tuple[str, SeatEvent]]) -> dict[str, float]:
     """Keeps (entitlement, event) pairs that are not there yet; for each entitlement the earliest that is new."""
     e, earliest = t.seat_event.c, dict[str, float]()
-    for part in in_parts(told):
-        rows = [_event_row(entitlement, one, source) for entitlement, one in part]
-        stmt = insert(conn, t.seat_event).values(rows).on_conflict_do_nothing().returning(e.entitlement, e.at)
-        for row in conn.execute(stmt):
+    rows = [_event_row(entitlement, one, source) for entitlement, one in told]
+    if rows:
+        stmt = insert(conn, t.seat_event).on_conflict_do_nothing().returning(e.entitlement, e.at)
+        for row in conn.execute(stmt, rows):
             earliest[row.entitlement] = min(row.at, earliest.get(row.entitlement, row.at))
     return earliest
 
@@ -92,16 +92,32 @@ def days_of(conn: Connection, ids: Sequence[str], first: date, last: date) -> di
     d, found = t.seat_day.c, dict[Key, SeatDay]()
     for part in in_parts(ids):
         within = (d.entitlement.in_(part), d.day >= first.isoformat(), d.day <= last.isoformat())
-        for row in conn.execute(select(t.seat_day).where(*within)):
+        for row in conn.execute(select(*_DAY_COLUMNS).where(*within)):
             one = _day(row)
             found[one.entitlement, one.day] = one
     return found
 
 
-def _day(row: Row[Any]) -> SeatDay:
-    values = {name: row._mapping[name] for name in SeatDay.__dataclass_fields__}  # noqa: SLF001  (SQLAlchemy's name)
+_DAY_COLUMNS: list[Any] = [t.seat_day.c[name] for name in SeatDay.__dataclass_fields__]
+
+
+def _day(row: Sequence[Any]) -> SeatDay:
+    """By place, for a year of many entitlements is hundreds of thousands of rows."""
+    entitlement, day, known, closed, source, peak, by_sessions, by_vendor, seats, cap, denials, users, hours = row
     return SeatDay(
-        **{**values, "day": date.fromisoformat(row.day), "known": bool(row.known), "closed": bool(row.closed)}
+        entitlement=entitlement,
+        day=date.fromisoformat(day),
+        known=bool(known),
+        closed=bool(closed),
+        source=source,
+        peak=peak,
+        by_sessions=by_sessions,
+        by_vendor=by_vendor,
+        seats=seats,
+        cap=cap,
+        denials=denials,
+        users=users,
+        seat_hours=hours,
     )
 
 
@@ -116,11 +132,9 @@ def put_days(conn: Connection, rows: Iterable[SeatDay]) -> int:
     other = [
         one for key, one in wanted.items() if key in before and before[key] != one and not stands(before[key], one)
     ]
-    for part in in_parts(new):
-        stmt = insert(conn, t.seat_day).values(
-            [{**_day_row(one), "revision": 1, "changed_at": db_now()} for one in part]
-        )
-        conn.execute(stmt.on_conflict_do_nothing())
+    if new:
+        stmt = insert(conn, t.seat_day).values(revision=1, changed_at=db_now(), **_DAY_VALUES)
+        conn.execute(stmt.on_conflict_do_nothing(), [_bound(_day_row(one)) for one in new])
     if other:
         conn.execute(_REPLACE_DAY, [_bound(_day_row(one)) for one in other])
     _to_be_judged(conn, {one.entitlement for one in (*new, *other) if one.closed})
@@ -135,13 +149,14 @@ def _bound(row: Mapping[str, Any]) -> dict[str, Any]:
     return {f"_{name}": value for name, value in row.items()}
 
 
+_DAY_VALUES = {name: bindparam(f"_{name}", type_=t.seat_day.c[name].type) for name in SeatDay.__dataclass_fields__}
 _REPLACE_DAY = (
     update(t.seat_day)
     .where(t.seat_day.c.entitlement == bindparam("_entitlement"), t.seat_day.c.day == bindparam("_day"))
     .values(
         revision=t.seat_day.c.revision + 1,
         changed_at=db_now(),
-        **{name: bindparam(f"_{name}") for name in SeatDay.__dataclass_fields__ if name not in {"entitlement", "day"}},
+        **{name: value for name, value in _DAY_VALUES.items() if name not in {"entitlement", "day"}},
     )
 )
 
@@ -168,15 +183,11 @@ def drop_days(conn: Connection, before: date, kept_s: float, limit: int) -> int:
 # -- what is to be done
 
 
-def _feeds(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> Any:  # noqa: ANN401  (a dialect's own Insert)
-    return insert(conn, t.seat_feed).values(list(rows))
-
-
 def begin(conn: Connection, ids: Iterable[str], *, rank: int = 0) -> None:
     """There is a row for each of these; a new one wants the vendor's log read."""
-    for part in in_parts(sorted(set(ids))):
-        rows = [{"entitlement": one, "log_wanted": "new", "log_rank": rank} for one in part]
-        conn.execute(_feeds(conn, rows).on_conflict_do_nothing())
+    rows = [{"entitlement": one, "log_wanted": "new", "log_rank": rank} for one in sorted(set(ids))]
+    if rows:
+        conn.execute(insert(conn, t.seat_feed).on_conflict_do_nothing(), rows)
 
 
 def touch(conn: Connection, since: Mapping[str, float]) -> None:
@@ -217,6 +228,14 @@ def feeds_of(conn: Connection, ids: Sequence[str]) -> dict[str, Row[Any]]:
 def set_feed(conn: Connection, entitlement: str, **values: Any) -> None:  # noqa: ANN401  (columns of `seat_feed`)
     """The feed has these values."""
     conn.execute(update(t.seat_feed).where(t.seat_feed.c.entitlement == entitlement).values(**values))
+
+
+def set_closed(conn: Connection, days: Mapping[str, date]) -> None:
+    """The days of these entitlements are closed up to these."""
+    f = t.seat_feed.c
+    for day in sorted(set(days.values())):
+        for part in in_parts([id_ for id_, one in days.items() if one == day]):
+            conn.execute(update(t.seat_feed).where(f.entitlement.in_(part)).values(closed_upto=day.isoformat()))
 
 
 def add_too_late(conn: Connection, counts: Mapping[str, int]) -> None:
@@ -283,10 +302,9 @@ def logs_wanted(conn: Connection) -> dict[str, int]:
 
 def watch(conn: Connection, connection: str, moments: Iterable[float]) -> None:
     """Somebody watched in these quarters of an hour. Repeatable."""
-    quarters = sorted({at // QUARTER_S * QUARTER_S for at in moments})
-    for part in in_parts(quarters):
-        rows = [{"connection": connection, "at": at} for at in part]
-        conn.execute(insert(conn, t.watched).values(rows).on_conflict_do_nothing())
+    rows = [{"connection": connection, "at": at} for at in sorted({at // QUARTER_S * QUARTER_S for at in moments})]
+    if rows:
+        conn.execute(insert(conn, t.watched).on_conflict_do_nothing(), rows)
 
 
 def watched(conn: Connection, connection: str, first: float, last: float) -> list[float]:

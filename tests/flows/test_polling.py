@@ -171,3 +171,12 @@ def test_I11_a_thread_that_takes_a_share_of_the_rate_leaves_the_rest_to_others(s
     began = time.monotonic()
     limiter.acquire()
     assert time.monotonic() - began < 0.3
+
+
+def test_I11_all_who_take_a_share_of_the_rate_take_it_together(store: Store) -> None:
+    first, second = RecordLimiter(store, "zentitle", 50), RecordLimiter(store, "zentitle", 50)
+    began = time.monotonic()
+    with limits.sharing(0.3):
+        for one in (first, second, first, second, first, second, first):
+            one.acquire()
+    assert time.monotonic() - began >= 6 / (0.3 * 50)
