@@ -2,86 +2,214 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import date
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hub.usage import metrics
-from hub.usage.days import Days
-from hub.usage.history import Daily, History, Signal
+from hub.usage import metrics, outlook, votes
+from hub.usage.calendars import business_days
+from hub.usage.days import Days, read
+from hub.usage.history import Confidence, Daily, History, Judgement, Signal
+from hub.usage.outlook import Outlook
 from hub.usage.rules import Rules
-from hub.usage.shapes import WEEKS, Curves, Floats, explain
+from hub.usage.shapes import WEEKS, Curves, explain
+from hub.usage.wording import sentence
 
-RECENT = 26 * 7
+METHOD = "shapes-1"
+LEAST_WEEKS = 3
+KNOWN = frozenset({Signal.STEADY, Signal.EXPANSION, Signal.OVERDRAFT, Signal.NEW_GROWTH})
+DEFAULTS = Rules()
 
-def facts(days: Days, rules: Rules) -> Signal | None:
+
+def judge(
+    history: History | Mapping[str, object] | object, *, rules: Rules = DEFAULTS, tiers: Sequence[int] = ()
+) -> Judgement:
+    """What this history says. The same history, rules and tiers give the same judgement to the byte.
+
+    `history` may be a mapping or any object with the fields of `History`; without `cap`, `denials` or `users` there is
+    no overdraft, and denials and users are unknown. `tiers` are the seat counts on sale; without them any count is.
+    Nothing after `as_of` is looked at. Raises ValueError for what is no history (see `days.read`).
+    """
+    days = read(history, rules)
+    weekly = metrics.weekly_levels(days, WEEKS)
+    fact = facts(days, weekly, rules)
+    if fact in {Signal.INSUFFICIENT_DATA, Signal.DORMANT}:
+        return _told(days, weekly, rules, signal=fact, confidence=_of_fact(fact, days, rules))
+    curves = explain(weekly, metrics.middle_days(days, WEEKS))
+    shares = votes.votes(curves, days, weekly, rules)
+    signal = fact or votes.most(shares, rules)
+    sure = _of_fact(fact, days, rules) if fact else confidence(signal, shares, days, rules)
+    ahead = outlook.look_ahead(curves, days, weekly, rules)
+    return _told(days, weekly, rules, signal=signal, confidence=sure, curves=curves, shares=shares, ahead=ahead, tiers=tiers)
+
+
+def facts(days: Days, weekly: Daily, rules: Rules) -> Signal | None:
     """What needs no statistics: too little known, no use, or use over the licensed seats; else None."""
-    if days.used.sum() < rules.least_days or days.used[-28:].sum() < rules.least_recent:
+    few = days.used.sum() < rules.least_days or days.used[-28:].sum() < rules.least_recent
+    if few:
         return Signal.INSUFFICIENT_DATA
     if metrics.dormant(days, rules):
         return Signal.DORMANT
     often = metrics.overdraft(days, 60).business_days >= rules.overdraft_days
     if often and metrics.overdraft(days, 30).business_days >= rules.overdraft_recent:
-        return Signal.OVERDRAFT
-    return None
+        return Signal.OVERDRAFT if (~np.isnan(weekly)).sum() >= LEAST_WEEKS else Signal.INSUFFICIENT_DATA
+    return None if (~np.isnan(weekly)).sum() >= LEAST_WEEKS else Signal.INSUFFICIENT_DATA
 
 
-def middles(days: Days) -> NDArray[np.int64]:
-    return days.as_of - 3 - 7 * np.arange(WEEKS)
+def first_judgement(days: Days, rules: Rules) -> date:
+    """The first day on which enough is known, should every day from now on be known."""
+    coming = business_days(days.country, days.as_of + 1, 120)
+    used = np.concatenate([days.used, coming])
+    total = np.cumsum(used)
+    recent = total - np.concatenate([np.zeros(28, int), total])[: len(total)]
+    enough = np.flatnonzero((total >= rules.least_days) & (recent >= rules.least_recent))
+    after = enough[enough >= days.count]
+    return date.fromordinal(days.first + int(after[0] if len(after) else len(used) - 1))
 
 
-SIGNALS = (Signal.NEW_GROWTH, Signal.AT_RISK, Signal.EXPANSION, Signal.CONTRACTION, Signal.STEADY)
+def confidence(signal: Signal, shares: Mapping[Signal, float], days: Days, rules: Rules) -> Confidence:
+    """How sure a signal is, from its share of the weight, and never more than the known days allow."""
+    share, weeks = shares[signal], days.age // 7
+    if weeks < rules.young_weeks or (metrics.known_share(days, 90) or 0) < rules.known_least:
+        return Confidence.LOW
+    if share < rules.medium:
+        return Confidence.LOW
+    unknown_season = weeks < rules.year_weeks and signal is Signal.AT_RISK
+    return Confidence.HIGH if share >= rules.high and not unknown_season else Confidence.MEDIUM
 
 
-def votes(curves: Curves, days: Days, at_renewal: Floats, levels: Daily, rules: Rules) -> dict[Signal, float]:
-    """The share of the curves that each signal has."""
-    past, licensed = curves.past, max(days.licensed, 0.5)
-    weeks = min(52, max(1, days.age // 7))
-    now = curves.now
-    pace = (now / past[:, min(3, weeks)] - 1) * 30 / 21
-    best = _best(past[:, : weeks + 1])
-    fallen = 1 - now / best
-    half = past[:, min(26, weeks)]
-    earlier = past[:, 26 : weeks + 1].mean(1) if weeks >= 34 else half
-    rising = (now / np.maximum(half, earlier) >= 1 + rules.growth) & (pace >= rules.growth_pace)
-    young = (days.age < rules.young_days) & (now / past[:, max(weeks - 2, 0)] >= 1 + rules.young_growth)
-    young &= now / past[:, min(4, weeks)] >= 1 + rules.young_month
-    use = now / licensed
-    falling = (fallen >= rules.fall) & (pace <= -rules.fall_pace)
-    full = (use >= rules.full) | (rising & (at_renewal / licensed >= rules.growth_use))
-    lower = ((fallen >= rules.lower) & (use < rules.lower_use)) | ((use < rules.underuse) & ~rising)
-    recent = days.used[-56:]
-    if recent.any() and days.pinned[-56:][recent].mean() >= rules.pinned:
-        full[:] = True
-        falling[:] = False
-    if season_returns(levels, float(np.median(fallen)), rules):
-        falling[:] = False
-        lower &= use < rules.underuse
-    choice = np.select([young, falling, full, lower], [0, 1, 2, 3], 4)
-    return {signal: float((choice == at).mean()) for at, signal in enumerate(SIGNALS)}
+def _of_fact(fact: Signal, days: Days, rules: Rules) -> Confidence:
+    known = metrics.known_share(days, 90) or 0
+    return Confidence.HIGH if known >= rules.known_least or fact is Signal.INSUFFICIENT_DATA else Confidence.LOW
 
 
-def _best(past: Floats) -> Floats:
-    """The highest nine-week mean."""
-    width = min(9, past.shape[1])
-    sums = np.cumsum(np.pad(past, ((0, 0), (1, 0))), axis=1)
-    return np.maximum((sums[:, width:] - sums[:, :-width]).max(1) / width, 0.5)
+def _told(
+    days: Days,
+    weekly: Daily,
+    rules: Rules,
+    *,
+    signal: Signal,
+    confidence: Confidence,
+    curves: Curves | None = None,
+    shares: Mapping[Signal, float] | None = None,
+    ahead: Outlook | None = None,
+    tiers: Sequence[int] = (),
+) -> Judgement:
+    """The judgement, with the evidence that its sentence was made from."""
+    evidence = _known(days, weekly, rules) | {"signal": str(signal), "confidence": str(confidence)}
+    changed = None
+    if signal is Signal.INSUFFICIENT_DATA:
+        evidence |= {"first_judgement": first_judgement(days, rules).isoformat()}
+    if curves is not None and shares is not None:
+        changed = _changed(curves, days)
+        evidence |= _explained(curves, shares, days, changed)
+    peak = low = high = seats = None
+    if ahead is not None:
+        low, peak, high = (round(float(value), 1) for value in np.quantile(ahead.peaks, (0.1, 0.5, 0.9)))
+        seats = _seats(ahead, signal, days, rules)
+        evidence |= {"forecast_peak": peak, "forecast_lo": low, "forecast_hi": high} | _choices(seats, ahead, days, tiers)
+        seats = outlook.tier_for(seats, tiers)
+    return Judgement(
+        signal=signal,
+        confidence=confidence,
+        change_date=changed,
+        forecast_peak=peak,
+        forecast_lo=low,
+        forecast_hi=high,
+        recommended_seats=seats,
+        sentence=sentence(evidence),
+        evidence=dict(sorted(evidence.items())),
+    )
 
 
-def season_returns(levels: Daily, fallen: float, rules: Rules) -> bool:
-    """Whether the same fall came a year ago, and use is as high as in those weeks."""
-    now, then, before = levels[:8], levels[51:61], levels[56:104]
-    enough = (~np.isnan(now)).sum() >= 3 and (~np.isnan(then)).sum() >= 4 and (~np.isnan(before)).sum() >= 12
-    if not enough or fallen <= 0:
-        return False
-    fell = 1 - np.nanmedian(then) / max(0.5, np.nanquantile(before, 0.85))
-    return bool(np.nanmedian(now) >= rules.season_kept * np.nanmedian(then) and fell >= rules.season_share * fallen)
+def _seats(ahead: Outlook, signal: Signal, days: Days, rules: Rules) -> int:
+    """Seats for the term; never below what was used lately by an account that does not shrink."""
+    seats = outlook.wanted_seats(ahead.demand, rules)
+    recent = metrics.p95_demand(days, 28)
+    return max(seats, math.ceil(recent - 1e-6)) if recent is not None and signal in KNOWN else seats
 
 
-def decide(share: Mapping[Signal, float], rules: Rules) -> Signal:
-    down = share[Signal.AT_RISK] + share[Signal.CONTRACTION]
-    if down >= rules.alarm:
-        return max((Signal.AT_RISK, Signal.CONTRACTION), key=lambda one: share[one])
-    return max((Signal.STEADY, Signal.EXPANSION, Signal.NEW_GROWTH), key=lambda one: share[one])
+def _choices(seats: int, ahead: Outlook, days: Days, tiers: Sequence[int]) -> dict[str, object]:
+    offered = outlook.tier_for(seats, tiers)
+    counts = {"keep": int(days.licensed), "recommended": offered, "next": outlook.next_tier(offered, tiers)}
+    choices = {name: asdict(outlook.choice(count, ahead.demand)) for name, count in counts.items()}
+    return {"choices": choices, "wanted_seats": seats, "recommended_seats": offered}
+
+
+def _changed(curves: Curves, days: Days) -> date | None:
+    """The day at which most curves bend or step; None where most are straight."""
+    found = curves.change[np.isfinite(curves.change)]
+    if len(found) < len(curves.change) / 2:
+        return None
+    return date.fromordinal(days.as_of + int(np.median(found)) * 7)
+
+
+def _explained(curves: Curves, shares: Mapping[Signal, float], days: Days, changed: date | None) -> dict[str, object]:
+    at = votes.level(curves, days)
+    names, counts = np.unique(curves.names, return_counts=True)
+
+    def middle(values: Daily, digits: int = 1) -> float:
+        return round(float(np.median(values)), digits)
+
+    return {
+        "change_date": changed.isoformat() if changed else None,
+        "level_now": middle(at.now),
+        "level_best": middle(at.best),
+        "drop_pct": middle(at.fallen * 100),
+        "pace_pct_30d": middle(at.pace * 100),
+        "utilization_now_pct": middle(at.use * 100),
+        "shapes": {str(name): round(int(count) / len(curves.names), 3) for name, count in zip(names, counts, strict=True)},
+        "votes": {str(name): round(share, 3) for name, share in shares.items()},
+    }
+
+
+def _known(days: Days, weekly: Daily, rules: Rules) -> dict[str, object]:
+    """The figures of any history, as JSON has them."""
+    over = metrics.overdraft(days, 60)
+    quarter = metrics.trend(weekly, 13)
+    return {
+        "method": METHOD,
+        "as_of": date.fromordinal(days.as_of).isoformat(),
+        "renewal": date.fromordinal(days.renewal).isoformat() if days.renewal else None,
+        "renewal_days": days.renewal - days.as_of if days.renewal else None,
+        "forecast_too_far": bool(days.renewal and days.renewal - days.as_of > rules.horizon_weeks * 7),
+        "seats_licensed": int(days.licensed),
+        "seats_limit": int(days.limit),
+        "known_business_days": int(days.used.sum()),
+        "least_business_days": rules.least_days,
+        "known_share_90d": _round(metrics.known_share(days, 90), 3),
+        "age_days": days.age,
+        "p95_peak_28d": _round(metrics.p95_peak(days, 28)),
+        "p95_peak_90d": _round(metrics.p95_peak(days, 90)),
+        "utilization_90d_pct": _round(metrics.utilization(days, 90)),
+        "trend_30d": _round(quarter.seats, 2) if quarter else None,
+        "trend_30d_lo": _round(quarter.low, 2) if quarter else None,
+        "trend_30d_hi": _round(quarter.high, 2) if quarter else None,
+        "growth_90d_pct": _round(_percent(metrics.growth(weekly))),
+        "year_ago_pct": _round(_percent(votes.kept_of_a_year(weekly))),
+        "overdraft_days_60d": over.business_days,
+        "overdraft_business_days_60d": int(days.used[-60:].sum()),
+        "overdraft_max": _round(over.most),
+        "overdraft_seat_days_60d": _round(over.seat_days),
+        "pinned_days_60d": metrics.pinned_days(days, 60),
+        "denials_28d": _round(metrics.denials(days, 28)),
+        "denials_60d": _round(metrics.denials(days, 60)),
+        "days_since_use": metrics.days_since_use(days),
+        "last_known": _last_known(days),
+    }
+
+
+def _last_known(days: Days) -> str | None:
+    known = np.flatnonzero(days.known)
+    return date.fromordinal(days.first + int(known[-1])).isoformat() if len(known) else None
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else share * 100
+
+
+def _round(value: float | None, digits: int = 1) -> float | None:
+    return None if value is None else round(value, digits)

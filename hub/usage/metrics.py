@@ -23,11 +23,6 @@ TREND_WEEKS = {13: 5, 26: 8, 52: 16}  # window -> weeks known in it at least
 NINETY = 1.6448536269514722  # a normal error stays within so many standard deviations nine times in ten
 
 
-def last(days: Days, count: int) -> Days | slice:
-    """The slice of the last `count` days."""
-    return slice(max(0, days.count - count), days.count)
-
-
 def utilization(days: Days, window: int) -> float | None:
     """The mean of peak / licensed seats of that day over known business days, in percent."""
     at = np.flatnonzero(days.used & (days.seats > 0) & _within(days, window))
@@ -118,6 +113,11 @@ def weekly_levels(days: Days, weeks: int) -> Daily:
     row = np.arange(weeks)
     middle = (rows[row, np.maximum(count - 1, 0) // 2] + rows[row, np.minimum(count // 2, WEEK - 1)]) / 2
     return np.where(count >= LEAST_IN_WEEK, middle, np.nan)
+
+
+def middle_days(days: Days, weeks: int) -> NDArray[np.int64]:
+    """The ordinals of the middle days of the last `weeks` weeks, the newest first."""
+    return days.as_of - WEEK // 2 - WEEK * np.arange(weeks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,8 +48,11 @@ class Rules:
     young_month: float = 0.04  # in the last 30 days
 
     # a season
-    season_kept: float = 0.88  # of the same weeks a year ago
+    season_kept: float = 0.88  # of the same weeks a year ago, where that year swung little
     season_share: float = 0.6  # of today's fall came a year ago, too
+    swing: float = 0.3  # down and back within a year: a strong season
+    swing_share: float = 0.75  # of the swing must be lost against the same weeks of that year
+    waves: float = 0.5  # of the weight of all explanations, before a season is believed
 
     # saying it
     alarm: float = 0.5  # of the weight of all explanations, before a fall is called a fall
@@ -60,7 +63,8 @@ class Rules:
     year_weeks: int = 56  # below this a fall is not more than "medium": its season is not known
 
     # forecast and seats
-    horizon_weeks: int = 26
+    horizon_weeks: int = 26  # a renewal further away is too far to forecast
+    term_days: int = 90  # of demand after the renewal that the seats are for
     idle_cost: float = 1.0  # a seat-day that nobody used
     short_cost: float = 19.0  # a seat-day that somebody lacked
 

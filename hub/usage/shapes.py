@@ -27,6 +27,7 @@ COST = {"flat": 0.0, "line": 1.0, "bend": 2.0, "arrival": 2.0, "step": 2.0, "sli
 AUTOCORRELATION = 1.8  # weeks that tell as much as one would, were they independent
 FLOOR = 2e-5  # of the squared level: no series of counts is smoother
 RIDGE = 1e-7
+LEAST_LEVEL = 0.05  # seats; shares of nothing mean nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +36,7 @@ class Shapes:
 
     names: NDArray[np.str_]
     knots: Floats
-    first: Floats  # the earliest knot, -inf for none
+    first: Floats  # the earlier knot, -inf for none
     prior: Floats  # log of how much of its kind's weight it has
     cost: Floats
     columns: Floats  # shape, week, 3
@@ -50,14 +51,14 @@ class Curves:
     past     draw, weeks back (0 = now)
     noise    how far a week is from its curve, as a standard deviation
     names    the shape of each draw
-    knots    when that shape last changed, in weeks; -inf: never
+    change   when that shape bent or stepped most, in weeks (-inf: never)
     seasons  coefficients of the season: draw, SEASON columns
     """
 
     past: Floats
     noise: float
     names: NDArray[np.str_]
-    knots: Floats
+    change: Floats
     seasons: Floats
 
     @property
@@ -168,7 +169,22 @@ def explain(weeks: Floats, ordinals: NDArray[np.int64]) -> Curves:
 def _curves(shape: NDArray[np.intp], coefficients: Floats, seasons: Floats, noise: float) -> Curves:
     every = shapes()
     past = np.einsum("dwi,di->dw", every.lasting[shape], coefficients)
-    return Curves(past=np.maximum(past, 0.05), noise=noise, names=every.names[shape], knots=every.first[shape], seasons=seasons)
+    return Curves(
+        past=np.maximum(past, LEAST_LEVEL),
+        noise=noise,
+        names=every.names[shape],
+        change=_change(past, every.knots[shape]),
+        seasons=seasons,
+    )
+
+
+def _change(past: Floats, knots: Floats) -> Floats:
+    """Of the two knots of each draw the one at which its curve bends more; -inf where there is none."""
+    at = np.clip(-np.nan_to_num(knots, neginf=0), 1, WEEKS - 2).astype(int)
+    row = np.arange(len(past))[:, None]
+    bent = np.abs(past[row, at - 1] - 2 * past[row, at] + past[row, at + 1])
+    bent[knots == 0] = -1
+    return knots[row[:, 0], bent.argmax(1)]
 
 
 def _seasons(ordinals: NDArray[np.int64], known: NDArray[np.bool_]) -> list[str]:
@@ -242,7 +258,7 @@ def _trust(values: Floats, known: NDArray[np.bool_]) -> tuple[Floats, float]:
     at = np.flatnonzero(known)
     series = np.pad(values[at], 4, constant_values=np.nan)
     windows = np.lib.stride_tricks.sliding_window_view(series, 5)
-    newer, older = _medians(windows[: len(at)]), _medians(windows[4:])
+    newer, older = medians(windows[: len(at)]), medians(windows[4:])
     away = np.minimum(np.abs(values[at] - newer), np.abs(values[at] - older))
     noise = 1.4826 * float(np.median(away)) + 0.012
     trust = np.zeros(len(values))
@@ -250,7 +266,7 @@ def _trust(values: Floats, known: NDArray[np.bool_]) -> tuple[Floats, float]:
     return trust, noise
 
 
-def _medians(rows: Floats) -> Floats:
+def medians(rows: Floats) -> Floats:
     """The median of each row, NaN left out; NaN for a row of NaN."""
     ordered = np.sort(rows, axis=1)
     count = (~np.isnan(rows)).sum(1)
