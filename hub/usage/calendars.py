@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date, timedelta
 from functools import lru_cache
 
@@ -34,7 +35,7 @@ def summer(ordinals: NDArray[np.int64]) -> NDArray[np.float64]:
     return flags[ordinals - first].astype(float)
 
 
-def _days_of(of_year, key: str, first: int, count: int) -> Flags:  # type: ignore[no-untyped-def]
+def _days_of(of_year: Callable[[str, int], Flags], key: str, first: int, count: int) -> Flags:
     if count <= 0:
         return np.zeros(0, bool)
     start, end = date.fromordinal(first).year, date.fromordinal(first + count - 1).year

@@ -137,7 +137,7 @@ def _daily(fields: Mapping[str, object] | _Attributes, name: str, length: int | 
         return np.full(length, np.nan)
     if value is None:
         raise ValueError(f"{name} is missing: it must be an array with one entry a day from first_day to as_of")
-    found = np.array([np.nan if one is None else one for one in value] if isinstance(value, list) else value, float)  # type: ignore[arg-type]
+    found = np.array([np.nan if one is None else one for one in value] if isinstance(value, list) else value, float)
     if found.ndim != 1 or (length is not None and len(found) != length):
         raise ValueError(f"{name} must have one entry a day, as peak has ({length}); it has the shape {found.shape}")
     if np.isinf(found).any() or (found < 0).any():

@@ -43,7 +43,9 @@ def judge(
     signal = fact or votes.most(shares, rules)
     sure = _of_fact(fact, days, rules) if fact else confidence(signal, shares, days, rules)
     ahead = outlook.look_ahead(curves, days, weekly, rules)
-    return _told(days, weekly, rules, signal=signal, confidence=sure, curves=curves, shares=shares, ahead=ahead, tiers=tiers)
+    return _told(
+        days, weekly, rules, signal=signal, confidence=sure, curves=curves, shares=shares, ahead=ahead, tiers=tiers
+    )
 
 
 def facts(days: Days, weekly: Daily, rules: Rules) -> Signal | None:
@@ -110,7 +112,9 @@ def _told(
     if ahead is not None:
         low, peak, high = (round(float(value), 1) for value in np.quantile(ahead.peaks, (0.1, 0.5, 0.9)))
         seats = _seats(ahead, signal, days, rules)
-        evidence |= {"forecast_peak": peak, "forecast_lo": low, "forecast_hi": high} | _choices(seats, ahead, days, tiers)
+        evidence |= {"forecast_peak": peak, "forecast_lo": low, "forecast_hi": high} | _choices(
+            seats, ahead, days, tiers
+        )
         seats = outlook.tier_for(seats, tiers)
     return Judgement(
         signal=signal,
@@ -161,7 +165,9 @@ def _explained(curves: Curves, shares: Mapping[Signal, float], days: Days, chang
         "drop_pct": middle(at.fallen * 100),
         "pace_pct_30d": middle(at.pace * 100),
         "utilization_now_pct": middle(at.use * 100),
-        "shapes": {str(name): round(int(count) / len(curves.names), 3) for name, count in zip(names, counts, strict=True)},
+        "shapes": {
+            str(name): round(int(count) / len(curves.names), 3) for name, count in zip(names, counts, strict=True)
+        },
         "votes": {str(name): round(share, 3) for name, share in shares.items()},
     }
 

@@ -14,6 +14,7 @@ from hub.usage.rules import Rules
 from hub.usage.shapes import DRAWS, WEEKS, Curves, Floats
 
 SLOWING = 0.29 / 13  # growth loses a quarter of its pace in thirteen weeks
+PERSISTENCE = 0.25  # standard deviation of how much of a pace lasts, as a logarithm
 LEAST_LEFT = 0.12  # of the level: a fall rarely goes on to nothing
 FALL_WEEKS = 30  # a fall is not continued for longer
 MOST_GROWN = 1.9
@@ -34,11 +35,11 @@ class Outlook:
 def look_ahead(curves: Curves, days: Days, weekly: Floats, rules: Rules) -> Outlook:
     """Demand around the renewal and in the term after it; of the coming weeks where none is ahead."""
     renewal = max(days.as_of, days.renewal or days.as_of)
-    ahead = _level_in(curves, (renewal - days.as_of) / 7)
+    chance = _chance(-(-rules.term_days // 15))
+    ahead = _level_in(curves, (renewal - days.as_of) / 7, np.exp(PERSISTENCE * chance.pace))
     around = curves.season(np.arange(renewal - AROUND, renewal + AROUND + 1, 7)).mean(1)
     term = curves.season(np.arange(renewal, renewal + rules.term_days, 15))
     shares = _day_shares(curves, days)
-    chance = _chance(term.shape[1])
     wobble = np.maximum(1 + chance.normal * _wobble(curves, days, weekly), 0)
     tops = np.quantile(shares[(chance.peaks * len(shares)).astype(int)], 0.95, axis=1)
     levels = np.maximum(ahead[:, None] + term, 0) * wobble[:, None]
@@ -46,9 +47,12 @@ def look_ahead(curves: Curves, days: Days, weekly: Floats, rules: Rules) -> Outl
     return Outlook(peaks=np.maximum(ahead + around, 0) * tops * wobble, demand=demand.ravel())
 
 
-def _level_in(curves: Curves, weeks: float) -> Floats:
-    """The level in so many weeks: growth slows down, a fall goes on by shares of what is left."""
-    now, pace = curves.now, curves.pace
+def _level_in(curves: Curves, weeks: float, persistence: Floats) -> Floats:
+    """The level in so many weeks: growth slows down, a fall goes on by shares of what is left.
+
+    No shape knows whether a pace will last, so each draw has a `persistence` of its own.
+    """
+    now, pace = curves.now, curves.pace * persistence
     grown = now + pace * (1 - math.exp(-SLOWING * weeks)) / SLOWING
     fallen = now * np.maximum(np.exp(np.minimum(pace, 0) / now * min(weeks, FALL_WEEKS)), LEAST_LEFT)
     return np.where(pace >= 0, np.minimum(grown, now * MOST_GROWN + 3), fallen)
@@ -58,24 +62,28 @@ def _day_shares(curves: Curves, days: Days) -> Floats:
     """Demand of the business days of half a year against the curve: this customer's own ups and downs."""
     at = np.flatnonzero(days.used & ~days.quiet)
     at = at[at >= days.count - HALF_YEAR]
+    if not len(at):
+        return np.ones(1)
     back = (days.count - 1 - at) // 7
     fitted = curves.past.mean(0)[back] + curves.season(days.first + at).mean(0)
-    return days.demand[at] / np.maximum(fitted, 0.3)
+    shares: Floats = days.demand[at] / np.maximum(fitted, 0.3)
+    return shares
 
 
 def _wobble(curves: Curves, days: Days, weekly: Floats) -> float:
     """How far the level may be from its curve, as a share; more where the shapes leave a pattern unexplained."""
     middles = days.as_of - 3 - 7 * np.arange(WEEKS)
     left = weekly - curves.past.mean(0) - curves.season(middles).mean(0)
-    kin = left[1:] * left[:-1]
-    own = float(np.nanmean(left**2))
-    alike = float(np.clip(np.nanmean(kin) / own, 0, 0.9)) if own > 0 and not np.isnan(kin).all() else 0.0
-    return 0.5 * curves.noise * math.sqrt((1 + alike) / (1 - alike)) / max(1.0, float(np.median(curves.now)))
+    kin, own = left[1:] * left[:-1], float(np.nanmean(left**2))
+    kin = kin[~np.isnan(kin)]
+    alike = float(np.clip(kin.mean() / own, 0, 0.9)) if own > 0 and len(kin) else 0.0
+    return 0.4 * curves.noise * math.sqrt((1 + alike) / (1 - alike)) / max(1.0, float(np.median(curves.now)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Chance:
     normal: Floats
+    pace: Floats
     peaks: Floats
     days: Floats
 
@@ -86,6 +94,7 @@ def _chance(times: int) -> _Chance:
     draws = np.random.default_rng(7)
     return _Chance(
         normal=draws.standard_normal(DRAWS),
+        pace=draws.standard_normal(DRAWS),
         peaks=draws.random((DRAWS, BUSINESS_DAYS)),
         days=draws.random((DRAWS, times, 8)),
     )

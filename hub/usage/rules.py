@@ -55,7 +55,9 @@ class Rules:
     waves: float = 0.5  # of the weight of all explanations, before a season is believed
 
     # saying it
-    alarm: float = 0.5  # of the weight of all explanations, before a fall is called a fall
+    alarm: float = 0.4  # of the weight of all explanations, before a fall is called a fall
+    upsell: float = 0.4  # the same for growth
+    young_upsell: float = 0.3  # the same for young accounts, of which little is known
     high: float = 0.9
     medium: float = 0.7
     known_least: float = 0.6  # below this share of known business days nothing is more than "low"

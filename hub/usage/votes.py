@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hub.usage.calendars import Flags
 from hub.usage.days import Days
 from hub.usage.history import Daily, Signal
 from hub.usage.metrics import middle_days
@@ -19,7 +20,8 @@ from hub.usage.shapes import Curves, Floats, medians
 
 ORDER = (Signal.NEW_GROWTH, Signal.AT_RISK, Signal.EXPANSION, Signal.CONTRACTION, Signal.STEADY)
 RISK = frozenset({Signal.AT_RISK, Signal.CONTRACTION, Signal.DORMANT})
-BEST, MONTH, HALF, YEAR = 9, 4, 26, 52  # weeks
+BEST, MONTH, QUARTER, HALF, YEAR = 9, 4, 13, 26, 52  # weeks
+LEAST_OF_YEAR, LEAST_PAIRS = 10, 6  # known weeks, to compare with a year ago
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,11 +73,15 @@ def votes(curves: Curves, days: Days, weekly: Daily, rules: Rules) -> dict[Signa
 
 
 def most(shares: Mapping[Signal, float], rules: Rules) -> Signal:
-    """The signal of these shares: a fall once `rules.alarm` of the weight says so, else the largest of the others."""
-    down = (Signal.AT_RISK, Signal.CONTRACTION)
-    if sum(shares[one] for one in down) >= rules.alarm:
-        return max(down, key=lambda one: shares[one])
-    return max((Signal.STEADY, Signal.EXPANSION, Signal.NEW_GROWTH), key=lambda one: shares[one])
+    """The signal of these shares; a fall or a rise is called before it has most of the weight (`rules`)."""
+    down = max((Signal.AT_RISK, Signal.CONTRACTION), key=lambda one: shares[one])
+    fallen = shares[Signal.AT_RISK] + shares[Signal.CONTRACTION]
+    young, grown = shares[Signal.NEW_GROWTH], shares[Signal.EXPANSION]
+    if young >= rules.young_upsell and young > shares[Signal.AT_RISK]:
+        return Signal.NEW_GROWTH
+    if fallen >= rules.alarm and fallen >= grown:
+        return down
+    return Signal.EXPANSION if grown >= rules.upsell else Signal.STEADY
 
 
 def at_the_limit(days: Days, rules: Rules) -> bool:
@@ -93,14 +99,14 @@ def season_returns(curves: Curves, weekly: Daily, rules: Rules) -> bool:
     """
     month = _months(weekly)
     now, then, year = month[0], month[51:54], month[YEAR + MONTH : 100]
-    if np.isnan(now) or np.isnan(then).all() or (~np.isnan(year)).sum() < 10:
+    if np.isnan(now) or np.isnan(then).all() or (~np.isnan(year)).sum() < LEAST_OF_YEAR:
         return False
     same = float(np.nanmedian(then))
     fallen = 1 - now / max(0.5, np.nanmax(month[:49]))
     fell = 1 - same / max(0.5, np.nanmax(year))
     high = now >= min(rules.season_kept, 1 - fell / 2) * same
     alike = high and fell >= rules.season_share * fallen
-    swing = _swing(month[YEAR:]) if (curves.seasons[:, 1] != 0).mean() >= rules.waves else 0.0
+    swing = _swing(month[YEAR:]) if curves.waves >= rules.waves else 0.0
     kept = kept_of_a_year(weekly)
     strong = swing >= rules.swing and kept is not None and -kept < rules.swing_share * swing
     return bool(alike or strong)
@@ -108,8 +114,8 @@ def season_returns(curves: Curves, weekly: Daily, rules: Rules) -> bool:
 
 def kept_of_a_year(weekly: Daily) -> float | None:
     """The last quarter against the same weeks a year ago, minus 1; None where too few of them are known."""
-    pairs = weekly[:13] / np.maximum(weekly[YEAR : YEAR + 13], 0.5) - 1
-    return float(np.nanmedian(pairs)) if (~np.isnan(pairs)).sum() >= 6 else None
+    pairs = weekly[:QUARTER] / np.maximum(weekly[YEAR : YEAR + QUARTER], 0.5) - 1
+    return float(np.nanmedian(pairs)) if (~np.isnan(pairs)).sum() >= LEAST_PAIRS else None
 
 
 def _swing(month: Daily) -> float:
@@ -127,20 +133,23 @@ def _months(weekly: Daily) -> Daily:
     return np.where((~np.isnan(rows)).sum(1) >= MONTH // 2, medians(rows), np.nan)
 
 
-def _young_growth(curves: Curves, days: Days, rules: Rules) -> np.ndarray:
+def _young_growth(curves: Curves, days: Days, rules: Rules) -> Flags:
     weeks = min(YEAR, max(1, days.age // 7))
     since = curves.now / curves.past[:, max(weeks - 2, 0)] - 1  # the first two weeks are setting up
     month = curves.now / curves.past[:, min(MONTH, weeks)] - 1
-    return (days.age < rules.young_days) & (since >= rules.young_growth) & (month >= rules.young_month)
+    grows: Flags = (since >= rules.young_growth) & (month >= rules.young_month)
+    return grows & (days.age < rules.young_days)
 
 
 def _straight_on(curves: Curves, days: Days) -> Floats:
     """The share of the licensed seats in use at renewal, should the pace stay what it is."""
     weeks = max(0, (days.renewal or days.as_of) - days.as_of) / 7
-    return (curves.now + curves.pace * weeks) / max(days.licensed, 0.5)
+    used: Floats = (curves.now + curves.pace * weeks) / max(days.licensed, 0.5)
+    return used
 
 
 def _best(past: Floats) -> Floats:
     width = min(BEST, past.shape[1])
     sums = np.cumsum(np.pad(past, ((0, 0), (1, 0))), axis=1)
-    return np.maximum((sums[:, width:] - sums[:, :-width]).max(1) / width, 0.5)
+    best: Floats = np.maximum((sums[:, width:] - sums[:, :-width]).max(1) / width, 0.5)
+    return best

@@ -17,7 +17,9 @@ def sentence(evidence: Evidence) -> str:
 def _at_risk(e: Evidence) -> str:
     fall = f"Use fell from {_n(e, 'level_best')} to {_n(e, 'level_now')} of {_n(e, 'seats_licensed')} seats (business-day peak)"
     pace = f"{abs(_v(e, 'pace_pct_30d')):.0f} % a month, still falling."
-    return " ".join(filter(None, [f"{fall}{_since(e, ' since about')}, {pace}", _forecast(e, "At this pace"), _last_year(e)]))
+    return " ".join(
+        filter(None, [f"{fall}{_since(e, ' since about')}, {pace}", _forecast(e, "At this pace"), _last_year(e)])
+    )
 
 
 def _contraction(e: Evidence) -> str:
@@ -59,14 +61,24 @@ def _new_growth(e: Evidence) -> str:
 
 def _dormant(e: Evidence) -> str:
     unused = e["days_since_use"]
-    said = "No seat was ever used" if unused is None else "No use to speak of for 30 days" if unused == 0 else f"No use for {_n(e, 'days_since_use')} known days"
+    said = (
+        "No seat was ever used"
+        if unused is None
+        else "No use to speak of for 30 days"
+        if unused == 0
+        else f"No use for {_n(e, 'days_since_use')} known days"
+    )
     return f"{said}; {_n(e, 'seats_licensed')} seats are licensed."
 
 
 def _insufficient(e: Evidence) -> str:
     known = f"{_n(e, 'known_business_days')} known business days, {_n(e, 'least_business_days')} are needed with some of them recent"
     last = f" No data since {_date(e['last_known'], e)}." if e["last_known"] and e["last_known"] != e["as_of"] else ""
-    seen = f" Use so far: up to {_n(e, 'p95_peak_90d')} of {_n(e, 'seats_licensed')} seats." if e["p95_peak_90d"] is not None else ""
+    seen = (
+        f" Use so far: up to {_n(e, 'p95_peak_90d')} of {_n(e, 'seats_licensed')} seats."
+        if e["p95_peak_90d"] is not None
+        else ""
+    )
     over = f" Over the license on {_n(e, 'overdraft_days_60d')} business days." if e["overdraft_days_60d"] else ""
     denied = f" {_n(e, 'denials_60d')} requests were denied." if e["denials_60d"] else ""
     return f"{known}.{last}{seen}{over}{denied} First judgement possible on {_date(e['first_judgement'], e)}."
