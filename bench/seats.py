@@ -117,7 +117,7 @@ def _naive(peak: np.ndarray, seats: np.ndarray, cap: np.ndarray) -> dict[str, fl
         "pinned": float((peak >= cap)[-60:].sum()),
     }
     for window in (13, 26, 52):
-        known = [(week, level) for week, level in enumerate(weeks[:window]) if level == level]
+        known = [(week, level) for week, level in enumerate(weeks[:window]) if not np.isnan(level)]
         slopes = [(b - a) / (i - j) for n, (i, a) in enumerate(known) for j, b in known[n + 1 :]]
         told[f"trend_{window}"] = float(np.median(slopes)) * 30 / 7
     return told

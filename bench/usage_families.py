@@ -283,7 +283,7 @@ def _seen(family: str, a: Account, name: str) -> Case:
     )
 
 
-def label(a: Account, peak: np.ndarray, business: np.ndarray, strict: float = 1.0) -> str:
+def label(a: Account, peak: np.ndarray, business: np.ndarray, strict: float = 1.0) -> str:  # noqa: PLR0911  a rule a line
     """The rule of docs/signals.md asked of the latent level; `strict` moves its thresholds."""
     now, known = a.as_of, ~np.isnan(peak[: a.as_of + 1]) & business[: a.as_of + 1]
     level = np.maximum(a.level, 1e-9)

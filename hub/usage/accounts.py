@@ -59,7 +59,8 @@ class Account:
 def account(parts: Sequence[Part], rules: Rules = DEFAULTS) -> Account:
     """The account of these entitlements. ValueError of none.
 
-    The worst signal among entitlements that hold `rules.weighty` of the value; where no value is known each counts the same.
+    The worst signal among entitlements that hold `rules.weighty` of the value; where no value is known each counts the
+    same.
     """
     if not parts:
         raise ValueError("an account needs one entitlement at least")

@@ -108,14 +108,13 @@ def _told(
     if curves is not None and shares is not None:
         changed = _changed(curves, days)
         evidence |= _explained(curves, shares, days, changed)
-    peak = low = high = seats = None
+    seats = None
     if ahead is not None:
-        low, peak, high = (round(float(value), 1) for value in np.quantile(ahead.peaks, (0.1, 0.5, 0.9)))
-        seats = _seats(ahead, signal, days, rules)
-        evidence |= {"forecast_peak": peak, "forecast_lo": low, "forecast_hi": high} | _choices(
-            seats, ahead, days, tiers
-        )
-        seats = outlook.tier_for(seats, tiers)
+        wanted = _seats(ahead, signal, days, rules)
+        seats = outlook.tier_for(wanted, tiers)
+        evidence |= _choices(wanted, seats, ahead, days, tiers)
+    peak, low, high = _forecast(ahead, days) if ahead is not None else (None, None, None)
+    evidence |= {"forecast_peak": peak, "forecast_lo": low, "forecast_hi": high}
     return Judgement(
         signal=signal,
         confidence=confidence,
@@ -136,11 +135,24 @@ def _seats(ahead: Outlook, signal: Signal, days: Days, rules: Rules) -> int:
     return max(seats, math.ceil(recent - 1e-6)) if recent is not None and signal in KNOWN else seats
 
 
-def _choices(seats: int, ahead: Outlook, days: Days, tiers: Sequence[int]) -> dict[str, object]:
-    offered = outlook.tier_for(seats, tiers)
+def _forecast(ahead: Outlook, days: Days) -> tuple[float | None, float | None, float | None]:
+    """The middle of the demand around the renewal and its 80 % interval; None where no renewal is ahead."""
+    if days.renewal is None or days.renewal < days.as_of:
+        return None, None, None
+    low, peak, high = (round(float(value), 1) for value in np.quantile(ahead.peaks, (0.1, 0.5, 0.9)))
+    return peak, low, high
+
+
+def _choices(wanted: int, offered: int, ahead: Outlook, days: Days, tiers: Sequence[int]) -> dict[str, object]:
+    """What the seats of today, those offered and the tier above would each come to, and the range for talks."""
     counts = {"keep": int(days.licensed), "recommended": offered, "next": outlook.next_tier(offered, tiers)}
-    choices = {name: asdict(outlook.choice(count, ahead.demand)) for name, count in counts.items()}
-    return {"choices": choices, "wanted_seats": seats, "recommended_seats": offered}
+    low, high = (math.ceil(float(value)) for value in np.quantile(ahead.peaks, (0.1, 0.9)))
+    return {
+        "choices": {name: asdict(outlook.choice(count, ahead.demand)) for name, count in counts.items()},
+        "wanted_seats": wanted,
+        "recommended_seats": offered,
+        "recommended_range": [min(low, wanted), max(high, wanted)],
+    }
 
 
 def _changed(curves: Curves, days: Days) -> date | None:
@@ -165,11 +177,19 @@ def _explained(curves: Curves, shares: Mapping[Signal, float], days: Days, chang
         "drop_pct": middle(at.fallen * 100),
         "pace_pct_30d": middle(at.pace * 100),
         "utilization_now_pct": middle(at.use * 100),
+        "limit_date": _limit_date(curves, days),
         "shapes": {
             str(name): round(int(count) / len(curves.names), 3) for name, count in zip(names, counts, strict=True)
         },
         "votes": {str(name): round(share, 3) for name, share in shares.items()},
     }
+
+
+def _limit_date(curves: Curves, days: Days) -> str | None:
+    """The day on which the licensed seats are all in use at this pace; None where that is no matter of a year."""
+    now, pace = float(np.median(curves.now)), float(np.median(curves.pace))
+    weeks = (days.licensed - now) / pace if pace > 0 else math.inf
+    return date.fromordinal(days.as_of + int(weeks * 7)).isoformat() if 0 < weeks <= votes.YEAR else None
 
 
 def _known(days: Days, weekly: Daily, rules: Rules) -> dict[str, object]:

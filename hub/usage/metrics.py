@@ -152,7 +152,7 @@ def trend(levels: Daily, window: int) -> Trend | None:
 
 
 def _theil_sen(x: Daily, y: Daily) -> tuple[float, float, float, float]:
-    """The median of all pairwise slopes, its 90 % interval by order statistics, and Mann-Kendall's z (ties corrected)."""
+    """The median of all pairwise slopes, its 90 % interval, and Mann-Kendall's z, corrected for ties."""
     n = len(x)
     older, newer = np.triu_indices(n, 1)
     rises = y[newer] - y[older]

@@ -26,7 +26,7 @@ HALF_YEAR = 182
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
-    """Demand to come, as draws. `peaks`: 95th percentile of business days around the renewal; `demand`: days of the term."""
+    """Demand to come, as draws: `peaks` is the 95th percentile around the renewal, `demand` the days of the term."""
 
     peaks: Floats
     demand: Floats

@@ -33,6 +33,7 @@ AUTOCORRELATION = 1.8  # weeks that tell as much as one would, were they indepen
 FLOOR = 2e-5  # of the squared level: no series of counts is smoother
 ROUGHNESS = 0.012  # of the level: the least noise of a week
 RIDGE = 1e-7
+MUCH = 0.08  # of the level, since a knot
 NEVER = -np.inf
 
 # What a shape needs to explain anything (numbers, and places to put a knot), and the known weeks that it takes.
@@ -74,8 +75,8 @@ class Shapes:
     prior: Floats  # log of the weeks that its knot stands for
     cost: Floats
     takes: Floats  # known weeks
-    columns: Floats  # shape, week, 3
-    lasting: Floats  # the same, without what passed: a pulse that is over has left nothing behind
+    flat: Floats  # columns: week, shape * 3
+    lasting: Floats  # shape, week, 3, without what passed: a pulse that is over has left nothing behind
     products: Floats  # of columns: week, shape * 9
 
 
@@ -101,7 +102,7 @@ def shapes() -> Shapes:
         prior=np.log([stands for *_, stands in rows]),
         cost=np.array([COST[name] for name in names]),
         takes=np.array([FROM_WEEKS[COST[name]] for name in names], float),
-        columns=columns,
+        flat=np.ascontiguousarray(columns.swapaxes(0, 1)).reshape(WEEKS, -1),
         lasting=lasting,
         products=np.einsum("kwi,kwj->wkij", columns, columns).reshape(WEEKS, -1),
     )
@@ -132,7 +133,7 @@ class Curves:
     past     draw, weeks back (0 = now)
     noise    how far a week is from its curve, as a standard deviation
     names    the shape of each draw
-    change   when that shape bent or stepped most, in weeks (NEVER: it did not)
+    change   when that shape bent or stepped most, in weeks (NEVER: not by much)
     seasons  coefficients of the season: draw, columns of `season_columns`
     """
 
@@ -174,7 +175,8 @@ def explain(weeks: Floats, ordinals: Ordinals) -> Curves:
     scale = max(1.0, float(np.median(weeks[known])))
     values = np.where(known, weeks, 0.0) / scale
     trust, noise = _trust(values, known)
-    fits = [_fit(values, trust, noise, ordinals, season) for season in _seasons(ordinals, known)]
+    sums = _sums(values, trust, noise, ordinals)
+    fits = [_fit(sums, season) for season in _seasons(ordinals, known)]
     which, shape = _drawn(np.stack([fit.scores for fit in fits]))
     levels, seasons, variance = np.empty((DRAWS, 3)), np.zeros((DRAWS, len(SEASON_SIZES))), np.empty(DRAWS)
     for place, fit in enumerate(fits):
@@ -200,13 +202,15 @@ def _drawn(scores: Floats) -> tuple[Places, Places]:
 
 
 def _change(past: Floats, knots: Floats) -> Floats:
-    """Of the two knots of each draw the one at which its curve bends more."""
+    """Of the two knots of each draw the one at which its curve bends more, if the level then changed at all."""
     at = np.clip(-np.nan_to_num(knots, neginf=0), 1, WEEKS - 2).astype(int)
     row = np.arange(len(past))[:, None]
     bent = np.abs(past[row, at - 1] - 2 * past[row, at] + past[row, at + 1])
     bent[knots == NEVER] = -1
-    most: Floats = knots[row[:, 0], bent.argmax(1)]
-    return most
+    place = bent.argmax(1)
+    before = past[row[:, 0], np.minimum(at[row[:, 0], place] + 2, WEEKS - 1)]
+    much = np.abs(past[:, 0] - before) >= MUCH * np.maximum(before, past[:, 0])
+    return np.where(much, knots[row[:, 0], place], NEVER)
 
 
 def _seasons(ordinals: Ordinals, known: Flags) -> list[Season]:
@@ -237,26 +241,66 @@ class _Fit:
         return self.solved[chosen] + needed * error * scale, self.variance[chosen]
 
 
-def _fit(values: Floats, trust: Floats, noise: float, ordinals: Ordinals, season: Season) -> _Fit:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sums:
+    """What least squares needs of the weeks, for all shapes and all columns of the seasons."""
+
+    weeks: int  # known
+    span: int  # from the oldest known on
+    noise: float
+    squares: Floats  # of shapes: shape, 3, 3
+    right: Floats  # shape, 3
+    cross: Floats  # shape, 3, season column
+    season_squares: Floats
+    season_right: Floats
+    total: float
+
+
+def _sums(values: Floats, trust: Floats, noise: float, ordinals: Ordinals) -> _Sums:
+    """What one pass over the weeks gives.
+
+    By einsum, because BLAS would start threads for sums of this size, which cost more than they bring.
+    """
+    every, extra, weighted = shapes(), season_columns(ordinals), trust * values
+    count, known = len(every.names), np.flatnonzero(trust)
+    cross = np.stack([_summed(trust * column, every.flat) for column in extra.T], -1)
+    return _Sums(
+        weeks=len(known),
+        span=int(known[-1]) + 1,
+        noise=noise,
+        squares=_summed(trust, every.products).reshape(count, 3, 3),
+        right=_summed(weighted, every.flat).reshape(count, 3),
+        cross=cross.reshape(count, 3, -1),
+        season_squares=np.einsum("wi,w,wj->ij", extra, trust, extra),
+        season_right=_summed(weighted, extra),
+        total=float((weighted * values).sum()),
+    )
+
+
+def _summed(weights: Floats, rows: Floats) -> Floats:
+    total: Floats = np.einsum("w,wk->k", weights, rows)
+    return total
+
+
+def _fit(sums: _Sums, season: Season) -> _Fit:
     """Weighted least squares of all shapes at once; a season is held near its usual size."""
     every, chosen = shapes(), list(season.columns)
     count, size = len(every.names), 3 + len(chosen)
-    extra = season_columns(ordinals)[:, chosen]
     normal, right = np.empty((count, size, size)), np.empty((count, size))
-    normal[:, :3, :3] = (trust @ every.products).reshape(count, 3, 3)
-    normal[:, :3, 3:] = cross = np.tensordot(every.columns, trust[:, None] * extra, ([1], [0]))
-    normal[:, 3:, :3] = np.swapaxes(cross, 1, 2)
-    normal[:, 3:, 3:] = extra.T @ (trust[:, None] * extra) + np.diag((noise / SEASON_SIZES[chosen]) ** 2)
+    usual = np.diag((sums.noise / SEASON_SIZES[chosen]) ** 2)
+    normal[:, :3, :3] = sums.squares
+    normal[:, :3, 3:] = sums.cross[:, :, chosen]
+    normal[:, 3:, :3] = np.swapaxes(sums.cross[:, :, chosen], 1, 2)
+    normal[:, 3:, 3:] = sums.season_squares[np.ix_(chosen, chosen)] + usual
     normal += RIDGE * WEEKS * np.eye(size)
-    right[:, :3] = np.tensordot(every.columns, trust * values, ([1], [0]))
-    right[:, 3:] = extra.T @ (trust * values)
+    right[:, :3], right[:, 3:] = sums.right, sums.season_right[chosen]
     solved = np.linalg.solve(normal, right[..., None])[..., 0]
-    left = np.maximum((trust * values) @ values - (solved * right).sum(1), 1e-12)
-    known = np.flatnonzero(trust)
-    weeks, needs = len(known), every.cost + season.cost
-    fit = 0.5 * weeks / AUTOCORRELATION * np.log(left / weeks + FLOOR)
-    scores = np.where(_possible(int(known[-1]) + 1, weeks), every.prior - fit - 0.5 * needs * np.log(weeks), NEVER)
-    variance = left / np.maximum(weeks - needs - 1, 1) + FLOOR
+    left = np.maximum(sums.total - (solved * right).sum(1), 1e-12)
+    needs = every.cost + season.cost
+    fit = 0.5 * sums.weeks / AUTOCORRELATION * np.log(left / sums.weeks + FLOOR)
+    scores = every.prior - fit - 0.5 * needs * np.log(sums.weeks)
+    scores = np.where(_possible(sums.span, sums.weeks), scores, NEVER)
+    variance = left / np.maximum(sums.weeks - needs - 1, 1) + FLOOR
     return _Fit(season=season, scores=scores, solved=solved.astype(float), normal=normal, variance=variance)
 
 
