@@ -17,7 +17,7 @@ LONGEST = 37 * 31  # days that are looked back on: as long as daily roll-ups are
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Days:
-    """Daily arrays of one length; the last entry is the as-of day. `first` is the first day's ordinal.
+    """Daily arrays of one length, one day at least; the last is the as-of day. `first` is the first day's ordinal.
 
     business  a business day of the account's country
     used      a business day that is known
@@ -55,21 +55,17 @@ class Days:
     @property
     def licensed(self) -> float:
         """The licensed seats of today."""
-        return float(self.seats[-1]) if self.count else 0.0
+        return float(self.seats[-1])
 
     @property
     def limit(self) -> float:
         """The licensed seats and the overdraft of today."""
-        return float(self.cap[-1]) if self.count else 0.0
+        return float(self.cap[-1])
 
     @property
     def age(self) -> int:
         """Days since the first known one, both counted."""
         return self.count - int(np.argmax(self.known)) if self.known.any() else 0
-
-    def date(self, ordinal: float) -> date:
-        """The calendar day of an ordinal."""
-        return date.fromordinal(int(ordinal))
 
 
 def read(history: History | Mapping[str, object] | object, rules: Rules) -> Days:
@@ -80,7 +76,7 @@ def read(history: History | Mapping[str, object] | object, rules: Rules) -> Days
     """
     fields = history if isinstance(history, Mapping) else _Attributes(history)
     first, as_of = _day(fields, "first_day"), _day(fields, "as_of")
-    start = max(first, as_of - LONGEST + 1)
+    start = min(max(first, as_of - LONGEST + 1), as_of)
     told = _daily(fields, "peak", None)
 
     def daily(name: str) -> Daily:
@@ -137,7 +133,10 @@ def _daily(fields: Mapping[str, object] | _Attributes, name: str, length: int | 
         return np.full(length, np.nan)
     if value is None:
         raise ValueError(f"{name} is missing: it must be an array with one entry a day from first_day to as_of")
-    found = np.array([np.nan if one is None else one for one in value] if isinstance(value, list) else value, float)
+    try:
+        found = np.array(value, dtype=float)  # None becomes NaN
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be an array of numbers, NaN or None where unknown: {error}") from error
     if found.ndim != 1 or (length is not None and len(found) != length):
         raise ValueError(f"{name} must have one entry a day, as peak has ({length}); it has the shape {found.shape}")
     if np.isinf(found).any() or (found < 0).any():
@@ -148,8 +147,8 @@ def _daily(fields: Mapping[str, object] | _Attributes, name: str, length: int | 
 
 def _window(values: Daily, first: int, start: int, as_of: int) -> Daily:
     """The values from `start` to `as_of`, unknown where there are none."""
-    made = np.full(max(0, as_of - start + 1), np.nan)
-    kept = values[start - first : as_of + 1 - first]
+    made = np.full(as_of - start + 1, np.nan)
+    kept = values[max(0, start - first) : max(0, as_of + 1 - first)]
     made[: len(kept)] = kept
     return made
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import date
 
 import numpy as np
@@ -20,7 +20,7 @@ from hub.usage.wording import sentence
 
 METHOD = "shapes-1"
 LEAST_WEEKS = 3
-KNOWN = frozenset({Signal.STEADY, Signal.EXPANSION, Signal.OVERDRAFT, Signal.NEW_GROWTH})
+NOT_SHRINKING = frozenset({Signal.STEADY, Signal.EXPANSION, Signal.OVERDRAFT, Signal.NEW_GROWTH})
 DEFAULTS = Rules()
 
 
@@ -37,15 +37,13 @@ def judge(
     weekly = metrics.weekly_levels(days, WEEKS)
     fact = facts(days, weekly, rules)
     if fact in {Signal.INSUFFICIENT_DATA, Signal.DORMANT}:
-        return _told(days, weekly, rules, signal=fact, confidence=_of_fact(fact, days, rules))
+        return _told(days, weekly, rules, fact, _sure_of_fact(fact, days, rules))
     curves = explain(weekly, metrics.middle_days(days, WEEKS))
     shares = votes.votes(curves, days, weekly, rules)
     signal = fact or votes.most(shares, rules)
-    sure = _of_fact(fact, days, rules) if fact else confidence(signal, shares, days, rules)
-    ahead = outlook.look_ahead(curves, days, weekly, rules)
-    return _told(
-        days, weekly, rules, signal=signal, confidence=sure, curves=curves, shares=shares, ahead=ahead, tiers=tiers
-    )
+    sure = _sure_of_fact(fact, days, rules) if fact else how_sure(signal, shares, days, rules)
+    seen = _Seen(curves=curves, shares=shares, ahead=outlook.look_ahead(curves, days, weekly, rules), tiers=tiers)
+    return _told(days, weekly, rules, signal, sure, seen)
 
 
 def facts(days: Days, weekly: Daily, rules: Rules) -> Signal | None:
@@ -72,7 +70,7 @@ def first_judgement(days: Days, rules: Rules) -> date:
     return date.fromordinal(days.first + int(after[0] if len(after) else len(used) - 1))
 
 
-def confidence(signal: Signal, shares: Mapping[Signal, float], days: Days, rules: Rules) -> Confidence:
+def how_sure(signal: Signal, shares: Mapping[Signal, float], days: Days, rules: Rules) -> Confidence:
     """How sure a signal is, from its share of the weight, and never more than the known days allow."""
     share, weeks = shares[signal], days.age // 7
     if weeks < rules.young_weeks or (metrics.known_share(days, 90) or 0) < rules.known_least:
@@ -83,41 +81,39 @@ def confidence(signal: Signal, shares: Mapping[Signal, float], days: Days, rules
     return Confidence.HIGH if share >= rules.high and not unknown_season else Confidence.MEDIUM
 
 
-def _of_fact(fact: Signal, days: Days, rules: Rules) -> Confidence:
+def _sure_of_fact(fact: Signal, days: Days, rules: Rules) -> Confidence:
     known = metrics.known_share(days, 90) or 0
     return Confidence.HIGH if known >= rules.known_least or fact is Signal.INSUFFICIENT_DATA else Confidence.LOW
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """What curves tell, where enough is known to draw them."""
+
+    curves: Curves
+    shares: Mapping[Signal, float]
+    ahead: Outlook
+    tiers: Sequence[int]
+
+
 def _told(
-    days: Days,
-    weekly: Daily,
-    rules: Rules,
-    *,
-    signal: Signal,
-    confidence: Confidence,
-    curves: Curves | None = None,
-    shares: Mapping[Signal, float] | None = None,
-    ahead: Outlook | None = None,
-    tiers: Sequence[int] = (),
+    days: Days, weekly: Daily, rules: Rules, signal: Signal, sure: Confidence, seen: _Seen | None = None
 ) -> Judgement:
     """The judgement, with the evidence that its sentence was made from."""
-    evidence = _known(days, weekly, rules) | {"signal": str(signal), "confidence": str(confidence)}
-    changed = None
+    evidence = _known(days, weekly, rules) | {"signal": str(signal), "confidence": str(sure)}
     if signal is Signal.INSUFFICIENT_DATA:
         evidence |= {"first_judgement": first_judgement(days, rules).isoformat()}
-    if curves is not None and shares is not None:
-        changed = _changed(curves, days)
-        evidence |= _explained(curves, shares, days, changed)
-    seats = None
-    if ahead is not None:
-        wanted = _seats(ahead, signal, days, rules)
-        seats = outlook.tier_for(wanted, tiers)
-        evidence |= _choices(wanted, seats, ahead, days, tiers)
-    peak, low, high = _forecast(ahead, days) if ahead is not None else (None, None, None)
+    changed = seats = peak = low = high = None
+    if seen is not None:
+        changed = _changed(seen.curves, days)
+        peak, low, high = _forecast(seen.ahead, days)
+        wanted = _seats(seen.ahead, signal, days, rules)
+        seats = outlook.tier_for(wanted, seen.tiers)
+        evidence |= _explained(seen, days, changed) | _choices(wanted, seats, seen, days)
     evidence |= {"forecast_peak": peak, "forecast_lo": low, "forecast_hi": high}
     return Judgement(
         signal=signal,
-        confidence=confidence,
+        confidence=sure,
         change_date=changed,
         forecast_peak=peak,
         forecast_lo=low,
@@ -132,7 +128,7 @@ def _seats(ahead: Outlook, signal: Signal, days: Days, rules: Rules) -> int:
     """Seats for the term; never below what was used lately by an account that does not shrink."""
     seats = outlook.wanted_seats(ahead.demand, rules)
     recent = metrics.p95_demand(days, 28)
-    return max(seats, math.ceil(recent - 1e-6)) if recent is not None and signal in KNOWN else seats
+    return max(seats, math.ceil(recent - 1e-6)) if recent is not None and signal in NOT_SHRINKING else seats
 
 
 def _forecast(ahead: Outlook, days: Days) -> tuple[float | None, float | None, float | None]:
@@ -143,12 +139,12 @@ def _forecast(ahead: Outlook, days: Days) -> tuple[float | None, float | None, f
     return peak, low, high
 
 
-def _choices(wanted: int, offered: int, ahead: Outlook, days: Days, tiers: Sequence[int]) -> dict[str, object]:
+def _choices(wanted: int, offered: int, seen: _Seen, days: Days) -> dict[str, object]:
     """What the seats of today, those offered and the tier above would each come to, and the range for talks."""
-    counts = {"keep": int(days.licensed), "recommended": offered, "next": outlook.next_tier(offered, tiers)}
-    low, high = (math.ceil(float(value)) for value in np.quantile(ahead.peaks, (0.1, 0.9)))
+    counts = {"keep": int(days.licensed), "recommended": offered, "next": outlook.next_tier(offered, seen.tiers)}
+    low, high = (math.ceil(float(value)) for value in np.quantile(seen.ahead.peaks, (0.1, 0.9)))
     return {
-        "choices": {name: asdict(outlook.choice(count, ahead.demand)) for name, count in counts.items()},
+        "choices": {name: asdict(outlook.choice(count, seen.ahead.demand)) for name, count in counts.items()},
         "wanted_seats": wanted,
         "recommended_seats": offered,
         "recommended_range": [min(low, wanted), max(high, wanted)],
@@ -163,8 +159,9 @@ def _changed(curves: Curves, days: Days) -> date | None:
     return date.fromordinal(days.as_of + int(np.median(found)) * 7)
 
 
-def _explained(curves: Curves, shares: Mapping[Signal, float], days: Days, changed: date | None) -> dict[str, object]:
-    at = votes.level(curves, days)
+def _explained(seen: _Seen, days: Days, changed: date | None) -> dict[str, object]:
+    """What the curves come to."""
+    curves, at = seen.curves, votes.level(seen.curves, days)
     names, counts = np.unique(curves.names, return_counts=True)
 
     def middle(values: Daily, digits: int = 1) -> float:
@@ -181,7 +178,7 @@ def _explained(curves: Curves, shares: Mapping[Signal, float], days: Days, chang
         "shapes": {
             str(name): round(int(count) / len(curves.names), 3) for name, count in zip(names, counts, strict=True)
         },
-        "votes": {str(name): round(share, 3) for name, share in shares.items()},
+        "votes": {str(name): round(share, 3) for name, share in seen.shares.items()},
     }
 
 

@@ -141,6 +141,7 @@ def test_a_week_of_holidays_a_spike_and_a_gap_are_no_signal() -> None:
         ("the clock is a year ahead", a_history(used(80)) | {"as_of": date(2027, 6, 26)}, Signal.INSUFFICIENT_DATA),
         ("the clock is a century ahead", a_history(used(80)) | {"as_of": date(2126, 6, 26)}, Signal.INSUFFICIENT_DATA),
         ("the clock is before the first day", a_history(used(80)) | {"as_of": date(2020, 1, 1)}, Signal.INSUFFICIENT_DATA),
+        ("the clock is a day before the first", a_history(used(80, 30)) | {"as_of": AS_OF - timedelta(30)}, Signal.INSUFFICIENT_DATA),
         ("unknown country", a_history(used(80), country="ZZ"), Signal.STEADY),
         ("seats unknown at first", a_history(used(80), seats=np.r_[np.full(90, NAN), np.full(410, 100)]), Signal.STEADY),
         ("three seats", a_history(np.random.default_rng(3).integers(2, 4, 400), seats=4), Signal.STEADY),

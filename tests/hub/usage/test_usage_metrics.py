@@ -186,6 +186,8 @@ def test_a_count_below_nothing_or_without_end_is_named_with_its_place(wrong: flo
 def test_a_missing_peak_and_a_date_that_is_none_are_named() -> None:
     with pytest.raises(ValueError, match="peak is missing"):
         read(a_history([1]) | {"peak": None}, Rules())
+    with pytest.raises(ValueError, match="seats must be an array of numbers, NaN or None where unknown"):
+        read(a_history([1]) | {"seats": ["ten"]}, Rules())
     with pytest.raises(ValueError, match="as_of must be a date"):
         read(a_history([1]) | {"as_of": 5}, Rules())
 
