@@ -22,6 +22,7 @@ AROUND = 14  # days before and after the renewal
 BUSINESS_DAYS = 20  # in those weeks
 QUARTER = 65  # business days
 HALF_YEAR = 182
+FARTHEST = 3 * 365  # days; what never ends is often given the year 9999
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +35,7 @@ class Outlook:
 
 def look_ahead(curves: Curves, days: Days, weekly: Floats, rules: Rules) -> Outlook:
     """Demand around the renewal and in the term after it; of the coming weeks where none is ahead."""
-    renewal = max(days.as_of, days.renewal or days.as_of)
+    renewal = min(max(days.as_of, days.renewal or days.as_of), days.as_of + FARTHEST)
     chance = _chance(-(-rules.term_days // 15))
     ahead = _level_in(curves, (renewal - days.as_of) / 7, np.exp(PERSISTENCE * chance.pace))
     around = curves.season(np.arange(renewal - AROUND, renewal + AROUND + 1, 7)).mean(1)

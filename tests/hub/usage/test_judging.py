@@ -167,6 +167,7 @@ def test_unlikely_histories_have_sensible_answers(name: str, history: dict[str, 
         (AS_OF + timedelta(182), True, "182 days away."),
         (AS_OF + timedelta(183), True, "too far for a forecast"),
         (AS_OF + timedelta(4000), True, "too far for a forecast"),
+        (date.max, True, "too far for a forecast"),
     ],
 )
 def test_a_renewal_that_is_none_past_or_far_away(renewal: date | None, has_forecast: bool, words: str) -> None:
