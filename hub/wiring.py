@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from types import ModuleType
 
@@ -14,6 +14,7 @@ import connectors.stripe
 import connectors.zentitle
 from hub import catalog, settings
 from hub.bell import Bell
+from hub.drawing import Drawer
 from hub.errors import ConfigurationError, HubError
 from hub.limits import RecordLimiter, RecordTokens
 from hub.log import hide, secrets_in
@@ -25,6 +26,7 @@ from hub.settings import Settings
 from hub.store import Store, records, schema, subjects
 from hub.store.migrate import check_version
 from hub.store.subjects import insert
+from hub.usage.portfolio import Portfolio, Shelf
 
 log = structlog.get_logger()
 KINDS: dict[str, ModuleType] = {"stripe": connectors.stripe, "zentitle": connectors.zentitle}
@@ -40,6 +42,8 @@ class Hub:
     connectors: Mapping[str, Connector]
     rules: Rules
     observe: bool = False
+    portfolio: Portfolio = field(default_factory=Shelf)
+    drawer: Drawer = field(default_factory=Drawer)
 
     @property
     def licensing(self) -> Connector:
