@@ -10,7 +10,7 @@ from hub.domain import Json
 
 Spec = dict[str, Json]
 Rows = Sequence[Mapping[str, Json]]
-SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
+SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, Inter, 'Helvetica Neue', Arial, sans-serif"
 
 
@@ -161,6 +161,6 @@ def month_axis(first: date, last: date, *, narrow: bool) -> Spec:
 def seat_axis(highest: float) -> Spec:
     """At most six lines at round numbers of seats."""
     sizes = (1, 2, 5, *(base * 10**power for power in range(9) for base in (10, 20, 25, 50)))
-    step = next(size for size in sizes if highest / size <= 5)  # noqa: PLR2004
+    step = next(size for size in sizes if highest / size <= 6)  # noqa: PLR2004
     values: list[Json] = [*range(0, round(highest * 1.15) + 1, step)]
     return {"values": values, "grid": True, "domain": False, "ticks": False, "format": ",d"}

@@ -52,7 +52,9 @@ def _path(part: Sequence[tuple[float, float]]) -> str:
 
 
 def _steps(weeks: Weeks, top: float) -> str:
-    rows = [(_x(n, len(weeks)), _y(seats, top)) for n, (_, seats) in enumerate(weeks)]
+    rows = [(_x(n, len(weeks)), _y(seats, top)) for n, (_, seats) in enumerate(weeks) if seats > 0]
+    if not rows:
+        return "M0 0"
     return f"M{rows[0][0]} {rows[0][1]}" + "".join(f"H{x}V{y}" for x, y in rows[1:])
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from hub.usage import figures
+from hub.usage.calendars import year_end
 from hub.usage.history import History, Judgement, Signal
 from hub.usage.portfolio import Money, Standing, Verdict
 
@@ -44,8 +45,17 @@ def standing(history: History, judgement: Judgement, verdicts: Sequence[Verdict]
         used=_newest(levels),
         used_before=_newest(levels[:-1]),
         recommended_seats=judgement.recommended_seats,
-        weeks=tuple((level, _seats_at(history, day)) for day, level in levels),
+        weeks=tuple((level, _seats_at(history, day)) for day, level in _joined(levels)),
     )
+
+
+def _joined(levels: Sequence[tuple[date, float | None]]) -> list[tuple[date, float | None]]:
+    """The levels with the weeks around New Year bridged: a small picture shows gaps of data only."""
+    found: list[tuple[date, float | None]] = []
+    for day, level in levels:
+        bridged = level is None and found and year_end(day.toordinal(), 1)[0]
+        found.append((day, found[-1][1] if bridged else level))
+    return found
 
 
 def _told_at(verdicts: Sequence[Verdict], day: date) -> Signal | None:

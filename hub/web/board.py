@@ -183,6 +183,8 @@ def week(one: Standing) -> str:
         return f"was {word(one.was).lower()}" if one.was else "first judgement"
     if one.used is None:
         return "no data"
+    if one.used == 0 and one.used_before == 0:
+        return "unused"
     if one.used_before is None or abs(one.used - one.used_before) < max(1.0, 0.02 * one.used_before):
         return "level"
     return f"{one.used_before:,.0f} → {one.used:,.0f}"

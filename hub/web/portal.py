@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, render_template
-from werkzeug.exceptions import HTTPException, NotFound
+from werkzeug.exceptions import NotFound
 
 from hub import portal as links
 from hub.web import auth, pictures
@@ -35,9 +35,14 @@ def blueprint(hub: Hub) -> Blueprint:
         response.headers.update(HEADERS)
         return response
 
-    @portal.errorhandler(HTTPException)
-    def _gone(error: HTTPException) -> Response:
-        return Response(render_template("portal_gone.html"), error.code or 404)
+    @portal.get("/portal/", defaults={"rest": ""})
+    @portal.get("/portal/<path:rest>")
+    def _nothing(rest: str) -> Response:  # noqa: ARG001  (a path of nobody's)
+        raise NotFound
+
+    @portal.errorhandler(404)
+    def _gone(error: NotFound) -> Response:  # noqa: ARG001  (no reason is told)
+        return Response(render_template("portal_gone.html"), 404)
 
     return portal
 

@@ -156,12 +156,21 @@ def _choices(told: object) -> list[tuple[str, str, Mapping[str, object]]]:
     """(key, words, {seats, idle_seats, short_days}) of the options that the evidence has."""
     if not isinstance(told, Mapping):
         return []
-    return [(key, words, told[key]) for key, words in CHOICES if isinstance(told.get(key), Mapping)]
+    found = [(key, words, told[key]) for key, words in CHOICES if isinstance(told.get(key), Mapping)]
+    suggested = next((choice["seats"] for key, _, choice in found if key == "recommended"), 0)
+    below = {"next": "Next lower tier"}
+    return [
+        (key, below.get(key, words) if choice["seats"] < suggested else words, choice) for key, words, choice in found
+    ]
 
 
 def _why(evidence: Mapping[str, object]) -> list[tuple[str, str]]:
     """(name, value) of the numbers that the sentence was made from."""
-    return [(words, f"{evidence[key]}{unit}") for key, (words, unit) in FACTS.items() if evidence.get(key) is not None]
+    return [
+        (words, f"{evidence[key]}{unit}".replace("-", "−") if unit else str(evidence[key]))
+        for key, (words, unit) in FACTS.items()
+        if evidence.get(key) is not None
+    ]
 
 
 def _votes(told: object) -> list[tuple[str, float]]:

@@ -33,7 +33,7 @@ for (const button of document.querySelectorAll("[data-explore]")) {
       const spec = await (await fetch(`${button.dataset.explore}&theme=${theme}&size=${size}`)).json();
       const live = document.createElement("div");
       live.className = "live";
-      const options = { ast: true, actions: false, renderer: "svg", defaultStyle: false, tooltip: teller(line) };
+      const options = { ast: true, actions: false, renderer: "svg", defaultStyle: false, logLevel: 1, tooltip: teller(line) };
       await window.vegaEmbed(live, spec, options);
       live.querySelector("svg").setAttribute("aria-label", spec.description);
       figure.querySelector("picture").replaceWith(live, line);
