@@ -10,8 +10,8 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Mapping
+from html import escape
 from typing import TextIO
-from xml.sax.saxutils import escape
 
 from hub.domain import Json
 from hub.usage.palette import DARK, LIGHT

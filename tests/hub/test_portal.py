@@ -6,14 +6,17 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
 from hub import portal
+from hub.showing import link, write_digest
 from hub.store import schema
 from hub.store.migrate import upgrade
+from hub.usage.portfolio import Shelf
 from hub.wiring import Hub
 from sandbox.customers import shelf
 from tests.hub.browsing import Browser, text_of
@@ -183,3 +186,17 @@ def test_the_digest_is_a_message_with_its_pictures_inside(tmp_path: Path) -> Non
     ]  # fmt: skip
     assert parts[-1]["Content-ID"] == f"<{made.pictures[0].cid}>"
     assert digest(type(portfolio)({})) is None
+
+
+def test_what_the_commands_hand_out_is_a_link_that_opens_and_files_that_are_there(
+    showing: tuple[Hub, Browser], tmp_path: Path
+) -> None:
+    hub, browser = showing
+    told = link(hub, "acc_ostrov", 7, "ida")
+    assert told is not None
+    path = told.url.removeprefix("http://127.0.0.1:8000")
+    assert "Enterprise seats; 75 are licensed" in text_of(browser.get(path))
+    assert link(hub, "acc_nobody", 7, "ida") is None
+    few = replace(hub, portfolio=Shelf({"acc_ostrov": shelf().accounts["acc_ostrov"]}))
+    assert [one.name for one in write_digest(few, tmp_path / "new" / "folder")] == ["digest.html", "digest.eml"]
+    assert write_digest(replace(hub, portfolio=Shelf()), tmp_path / "none") == []

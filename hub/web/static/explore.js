@@ -18,6 +18,16 @@ function teller(line) {
   };
 }
 
+// One stop for a screen reader instead of one for each mark.
+function silence(svg, words) {
+  for (const mark of svg.querySelectorAll("[role]")) {
+    mark.removeAttribute("role");
+    mark.removeAttribute("aria-roledescription");
+  }
+  svg.setAttribute("role", "img");
+  svg.setAttribute("aria-label", words);
+}
+
 for (const button of document.querySelectorAll("[data-explore]")) {
   const figure = document.getElementById("chart");
   button.hidden = false;
@@ -35,7 +45,7 @@ for (const button of document.querySelectorAll("[data-explore]")) {
       live.className = "live";
       const options = { ast: true, actions: false, renderer: "svg", defaultStyle: false, logLevel: 1, tooltip: teller(line) };
       await window.vegaEmbed(live, spec, options);
-      live.querySelector("svg").setAttribute("aria-label", spec.description);
+      silence(live.querySelector("svg"), spec.description);
       figure.querySelector("picture").replaceWith(live, line);
       button.remove();
     } catch (error) {
