@@ -21,6 +21,7 @@ from hub.usage.standings import About, standing
 Numbers = NDArray[np.int64]
 AS_OF = date(2026, 6, 28)
 DAYS = 430
+TIERS = (10, 25, 50, 75, 100, 125, 150, 200)
 QUIET = 0.14  # of a business day's level, on others
 Level = Callable[[int], float]
 
@@ -121,7 +122,7 @@ def entitled(story: Story, as_of: date, seed: int) -> Entitled:
     )
     about = About(account=story.name, offering=story.offering, owner=story.owner, value=_usd(story.value))
     row = standing(days, story.judgement, verdicts, about)
-    return Entitled(standing=row, history=days, judgement=story.judgement, verdicts=verdicts)
+    return Entitled(standing=row, history=days, judgement=story.judgement, verdicts=verdicts, tiers=TIERS)
 
 
 def _usd(dollars: int) -> Money | None:

@@ -73,7 +73,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entitled:
-    """One entitlement with all that its page shows; `verdicts` newest first."""
+    """One entitlement with all that its page shows; `verdicts` newest first, `tiers` the sizes that are sold."""
 
     standing: Standing
     history: History
@@ -95,7 +95,7 @@ class Portfolio(Protocol):
     """Where seat use is read. Both may be asked from several threads, and read only."""
 
     def standings(self) -> Sequence[Standing]:
-        """Every entitlement that was judged, in any order."""
+        """Every entitlement that was judged, in any order; terms under 90 days that renew themselves are left out."""
 
     def account(self, id_: str) -> Account | None:
         """The account of this id; None where nothing of it was judged."""

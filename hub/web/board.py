@@ -133,6 +133,8 @@ def _on_board(one: Standing) -> bool:
 
 
 def _fits(one: Standing, asked: Query) -> bool:
+    if not asked.words:
+        return asked.owner in {"", one.owner}
     words = asked.words.casefold()
     found = words in f"{one.account} {one.offering} {one.account_id} {one.entitlement_id}".casefold()
     return found and asked.owner in {"", one.owner}

@@ -43,11 +43,11 @@ def needs(one: Entitled, *, own: bool) -> list[Need]:
     from hub.usage.figures import needs as count  # noqa: PLC0415
 
     standing = one.standing
-    above = [("next tier", tier) for tier in sorted(one.tiers) if tier > standing.seats][:2]
-    suggested = standing.recommended_seats
-    if not own and suggested is not None and suggested != standing.seats:
-        above = [("suggested", suggested), *((word, tier) for word, tier in above if tier > suggested)][:2]
-    return count(one.history, [("licensed", standing.seats), *above])
+    suggested = None if own else standing.recommended_seats
+    advice = [("suggested", suggested)] if suggested is not None and suggested != standing.seats else []
+    above = [tier for tier in sorted(one.tiers) if tier > max(standing.seats, suggested or 0)]
+    tiers = list(zip(("next tier", "tier after"), above, strict=False))
+    return count(one.history, [("licensed", standing.seats), *advice, *tiers][:3])
 
 
 def months_csv(one: Entitled, name: str) -> Response:

@@ -69,6 +69,7 @@ def test_I12_S20_a_page_shows_one_customer_s_use_and_none_of_the_vendor_s_judgem
         "forecast",
     ):
         assert word not in whole, word
+    assert "more than 125 seats (next tier) on" in whole
     assert "You use 123 Pro seats; 100 are licensed" in text_of(browser.get(f"/portal/{token}"))
 
 
