@@ -11,6 +11,7 @@ import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import IO
 
 from hub.domain import Json
@@ -18,13 +19,14 @@ from hub.errors import RetryableError
 
 REMEMBERED = 96  # pictures, of some 60 KB each
 IDLE_S = 60.0
+LONGEST_S = 30.0  # for one picture: a child that takes longer hangs
 
 
 class Drawer:
     """One child that draws, one picture at a time; safe for threads, and for a fork before the first picture."""
 
-    def __init__(self, idle_s: float = IDLE_S) -> None:
-        self._idle_s = idle_s
+    def __init__(self, idle_s: float = IDLE_S, longest_s: float = LONGEST_S) -> None:
+        self._idle_s, self._longest_s = idle_s, longest_s
         self._lock = threading.Lock()
         self._child: subprocess.Popen[str] | None = None
         self._drawn: OrderedDict[str, str] = OrderedDict()
@@ -53,7 +55,9 @@ class Drawer:
             return self._drawn[request]
 
     def _ask(self, request: str) -> str:
-        into, out = self._pipes()
+        child, into, out = self._pipes()
+        hangs = threading.Timer(self._longest_s, child.kill)
+        hangs.start()
         try:
             into.write(request + "\n")
             into.flush()
@@ -61,12 +65,14 @@ class Drawer:
         except (OSError, ValueError) as error:
             self._end()
             raise RetryableError("the process that draws charts ended; ask again") from error
+        finally:
+            hangs.cancel()
         self._end_later()
         if "error" in said:
             raise RetryableError(f"a chart could not be drawn: {said['error']}")
         return str(said["drawn"])
 
-    def _pipes(self) -> tuple[IO[str], IO[str]]:
+    def _pipes(self) -> tuple[subprocess.Popen[str], IO[str], IO[str]]:
         if self._child is None or self._child.poll() is not None:
             self._end()
             self._child = subprocess.Popen(
@@ -74,7 +80,7 @@ class Drawer:
             )
         if self._child.stdin is None or self._child.stdout is None:
             raise RetryableError("the process that draws charts has no pipes")
-        return self._child.stdin, self._child.stdout
+        return self._child, self._child.stdin, self._child.stdout
 
     def _end_later(self) -> None:
         if self._timer:
@@ -90,7 +96,8 @@ class Drawer:
         if child is None:
             return
         if child.stdin:
-            child.stdin.close()
+            with suppress(OSError):  # it died with a request unread
+                child.stdin.close()
         if child.stdout:
             child.stdout.close()
         child.kill()

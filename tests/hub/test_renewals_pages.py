@@ -13,6 +13,10 @@ from dataclasses import replace
 
 import pytest
 
+from hub.drawing import Drawer
+from hub.errors import RetryableError
+from hub.usage.chart import need_chart
+from hub.usage.figures import Need
 from hub.usage.portfolio import Account, Shelf
 from hub.wiring import Hub
 from sandbox.customers import shelf
@@ -154,6 +158,19 @@ def test_a_drawing_child_that_died_is_replaced(showing: tuple[Hub, Browser]) -> 
     child.wait()
     assert browser.get("/charts/seats.svg?account=acc_tessera&theme=dark").status_code == 200
     assert hub.drawer._child is not child
+
+
+def test_a_drawing_child_that_hangs_is_ended_and_one_that_nobody_asks_ends() -> None:
+    drawer = Drawer(idle_s=0.2)
+    spec = need_chart([Need(words="licensed", seats=5, days=1, of_days=2)])
+    drawer.svg(spec, "first")
+    child = drawer._child
+    assert child is not None
+    child.wait(timeout=20)
+    drawer = Drawer(longest_s=0.1)  # shorter than the renderer takes to load
+    with pytest.raises(RetryableError, match="ask again"):
+        drawer.svg(spec, "second")
+    assert drawer._child is None
 
 
 def test_a_hub_that_nobody_looks_at_loads_neither_numpy_nor_the_renderer() -> None:
