@@ -446,11 +446,44 @@ def _tell_replay(selection: Any, would: Sequence[Any], *, apply_: bool, as_json:
 
 @main.group()
 def usage() -> None:
-    """Seat use: what is known, and how it is collected."""
+    """Seat use: what is known of it, how it is collected, and what it says about renewals."""
 
 
 for name_, function in cli_usage.COMMANDS.items():
     _command(usage, name_)(function)
+
+
+@_command(main, "portal-link")
+@click.argument("customer")
+@click.option("--days", type=click.IntRange(1, 400), default=90, show_default=True, help="How long the link works.")
+@click.option("--revoke", is_flag=True, help="Make every link of CUSTOMER so far void, and make no new one.")
+def portal_link(customer: str, days: int, revoke: bool, as_json: bool) -> None:  # noqa: FBT001
+    """Make a link to CUSTOMER's own page of seat use; whoever has it can see the page. CUSTOMER is an account's id."""
+    from hub import portal, showing  # noqa: PLC0415
+
+    hub = _ready_hub()
+    if revoke:
+        version = portal.revoke(hub.store, customer, _who())
+        _tell(
+            as_json, {"customer": customer, "version": version}, f"No link of {customer} made until now works any more."
+        )
+        return
+    made = showing.link(hub, customer, days, _who())
+    if made is None:
+        _fail(NOT_FOUND, f"no seat use of {customer!r} was judged; the console's Renewals page lists the accounts")
+    _tell(as_json, {"url": made.url, "until": made.until}, f"{made.url}\nworks until {made.until}")
+
+
+@_command(usage)
+@click.option("--folder", default="digest", type=click.Path(file_okay=False, path_type=Path), show_default=True)
+def digest(folder: Path, as_json: bool) -> None:  # noqa: FBT001
+    """Write the digest of renewals for mail: digest.eml, digest.html and its pictures."""
+    from hub.showing import write_digest  # noqa: PLC0415
+
+    files = [str(path) for path in write_digest(_ready_hub(), folder)]
+    if not files:
+        _fail(NOT_FOUND, "nothing that renews in 180 days was judged yet, so there is nothing to send")
+    _tell(as_json, {"files": files}, "\n".join(files))
 
 
 # -- the stream

@@ -7,7 +7,7 @@ from functools import lru_cache
 from hub import drain as draining
 from hub import settings, wiring
 from hub.collecting import summarizing
-from hub.collecting.judges import are_there, judges
+from hub.collecting.judges import judges
 from hub.store import seats, subjects
 from hub.wiring import Hub
 
@@ -33,20 +33,18 @@ def drain(kind: str) -> int:
 
 def summarize(batch: list[str]) -> int:
     """Judges these entitlements, whether they are due or not; how much of it was news. Repeatable."""
-    how = judges()
-    return summarizing.summarize(the_hub().collector, batch, how) if how else 0
+    return summarizing.summarize(the_hub().collector, batch, judges())
 
 
 def _summarize_due(hub: Hub) -> int:
     hub.bell.answer(SUMMARIES)
-    how = judges()
-    return summarizing.summarize_due(hub.collector, hub.settings.timing.drain, how) if how else 0
+    return summarizing.summarize_due(hub.collector, hub.settings.timing.drain, judges())
 
 
 def due(hub: Hub, kind: str) -> bool:
     """Whether there is work of this kind now."""
     with hub.store.read() as conn:
         if kind == SUMMARIES:
-            return are_there() and seats.judging_due(conn)
+            return seats.judging_due(conn)
         wait = subjects.next_due(conn, draining.left_alone(hub.shop, conn))
         return (wait is not None and wait <= 0) or bool(subjects.suspects(conn, 1))

@@ -39,6 +39,7 @@ class HubSection(_Section):
     threads: Annotated[int, Field(ge=1, le=256)] = 16
     look_threads: Annotated[int, Field(ge=1, le=256)] = 64
     trusted_proxies: int = 0
+    company: str = ""  # the seller's name, as customers know it
     console: str = "login"  # "open" only in the sandbox, on loopback
 
     @model_validator(mode="after")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from types import ModuleType
 
@@ -15,6 +15,7 @@ import connectors.zentitle
 from hub import catalog, settings
 from hub.bell import Bell
 from hub.collecting.collector import Collector
+from hub.drawing import Drawer
 from hub.errors import ConfigurationError, HubError
 from hub.limits import RecordLimiter, RecordTokens
 from hub.log import hide, secrets_in
@@ -26,6 +27,7 @@ from hub.settings import Settings
 from hub.store import Store, records, schema, subjects
 from hub.store.migrate import check_version
 from hub.store.subjects import insert
+from hub.usage.portfolio import Portfolio, Shelf
 
 log = structlog.get_logger()
 KINDS: dict[str, ModuleType] = {"stripe": connectors.stripe, "zentitle": connectors.zentitle}
@@ -41,6 +43,8 @@ class Hub:
     connectors: Mapping[str, Connector]
     rules: Rules
     observe: bool = False
+    portfolio: Portfolio = field(default_factory=Shelf)
+    drawer: Drawer = field(default_factory=Drawer)
 
     @property
     def licensing(self) -> Connector:

@@ -21,8 +21,9 @@ from hub.usage.months import Month, months
 from hub.usage.seatdays import few
 
 if TYPE_CHECKING:
-    from hub.collecting.judges import Judges, Settled
+    from hub.collecting.judges import Judges
     from hub.usage.history import History, Judgement
+    from hub.usage.settling import Settled
 
 log = structlog.get_logger()
 BATCH, CLAIM_S = 50, 300.0

@@ -456,6 +456,13 @@ guard_spend = Table(
     sqlite_autoincrement=True,
 )
 
+portal_key = Table(  # a customer's links carry the version that they were made with; no row: 1
+    "portal_key",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("version", Integer, nullable=False),
+)
+
 cursor = Table(
     "cursor",
     metadata,

@@ -17,7 +17,7 @@ from werkzeug.routing import MapAdapter
 from hub import log, metrics, runtime, settings, wiring
 from hub.errors import Unavailable
 from hub.store import records
-from hub.web import auth, console, receiver
+from hub.web import auth, console, portal, receiver, renewals
 from hub.web.gateway import Gateway
 from hub.web.problem import problem
 from hub.wiring import Hub
@@ -52,6 +52,8 @@ def create_app(hub: Hub) -> Flask:
     _probes(app, hub)
     auth.install(app, hub)
     app.register_blueprint(console.blueprint(hub))
+    app.register_blueprint(renewals.blueprint(hub))
+    app.register_blueprint(portal.blueprint(hub))
     app.register_error_handler(Unavailable, _unavailable)
     if hub.settings.hub.trusted_proxies:
         hops = hub.settings.hub.trusted_proxies

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 OPEN_USER = "sandbox"
 PUBLIC = {"auth.login", "auth.log_in"}
+PORTAL = "portal"  # its links are their own key; nobody is logged in there, and no cookie is handed out
 MACHINES = ("/webhooks/", "/fulfillment/", "/api/", "/healthz", "/readyz", "/metrics")
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self' data:; script-src 'self'; "
@@ -42,6 +43,9 @@ HEADERS = {
 }
 FAILURES, FAILURES_PER_ADDRESS, WINDOW_S = 5, 30, 60.0
 ACTS_PER_ADDRESS = 300  # a minute: more than a person presses, less than a script would
+
+
+POLICY = HEADERS["Content-Security-Policy"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +109,7 @@ def install(app: Flask, hub: Hub) -> None:
 
     @app.before_request
     def _guard() -> AnyResponse | None:
-        if _for_machines() or request.endpoint == "static":
+        if _for_machines() or request.endpoint == "static" or request.blueprint == PORTAL:
             return None
         g.visitor = desk.visitor()
         if _has_nul():
@@ -308,7 +312,8 @@ def _is_loopback(address: str) -> bool:
 
 
 def _put_headers(response: Response) -> None:
+    """What a page has not set for itself."""
     for name, value in HEADERS.items():
-        response.headers[name] = value
+        response.headers.setdefault(name, value)
     if request.endpoint != "static":
-        response.headers["Cache-Control"] = "no-store"
+        response.headers.setdefault("Cache-Control", "no-store")

@@ -76,9 +76,7 @@ def _frame(console: Blueprint, hub: Hub) -> None:
 
     @console.context_processor
     def _always() -> dict[str, object]:
-        with hub.store.read() as conn:
-            needs = pages.needs(conn)
-        return {"needs": needs, "said": SAID.get(request.args.get("said", "")), "q": "", "observe": hub.observe}
+        return around(hub)
 
     @console.app_errorhandler(404)
     def _not_found(error: NotFound) -> AnyResponse:
@@ -86,6 +84,13 @@ def _frame(console: Blueprint, hub: Hub) -> None:
             return problem(404, error.description or "")
         text = error.description if request.blueprint == "console" else f"There is no page {request.path}."
         return Response(render_template("error.html", title="Not found", text=text), 404)
+
+
+def around(hub: Hub) -> dict[str, object]:
+    """What the frame of every page of the console shows."""
+    with hub.store.read() as conn:
+        needs = pages.needs(conn)
+    return {"needs": needs, "said": SAID.get(request.args.get("said", "")), "q": "", "observe": hub.observe}
 
 
 # -- overview

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from axe_playwright_python.base import AXE_FILE_PATH  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import PASSWORD
+from tests.browser.conftest import LOOKS, axe
 from tests.hub.factory import LIFE
 
 PAGES = {
@@ -30,39 +28,14 @@ PAGES = {
     "entitlement then": "/entitlements/ent_1?at=2026-06-29",
     "reviews": "/reviews",
     "catalog": "/catalog",
+    "renewals": "/renewals",
+    "renewals filtered": "/renewals?show=needing&sort=-value&owner=Tom Abara",
+    "account": "/accounts/acc_halden",
+    "account of two": "/accounts/acc_brisa",
+    "account without data": "/accounts/acc_haven",
+    "portfolio": "/portfolio",
     "not found": "/nothing",
 }
-WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
-LOOKS = {
-    "light": {"viewport": WIDE, "color_scheme": "light"},
-    "dark": {"viewport": WIDE, "color_scheme": "dark"},
-    "narrow": {"viewport": NARROW, "color_scheme": "light", "is_mobile": True, "has_touch": True},
-    "narrow dark": {"viewport": NARROW, "color_scheme": "dark", "is_mobile": True, "has_touch": True},
-}
-
-
-@pytest.fixture(scope="module")
-def state(chromium: Browser, address: str) -> Any:
-    """Cookies of somebody who logged in by keyboard."""
-    context = chromium.new_context()
-    page = context.new_page()
-    page.goto(f"{address}/receipts")
-    expect(page.get_by_label("Name")).to_be_focused()
-    page.keyboard.type("ida")
-    page.keyboard.press("Tab")
-    page.keyboard.type(PASSWORD)
-    page.keyboard.press("Enter")
-    expect(page.locator(".nav a[aria-current]")).to_contain_text("Receipts")
-    kept = context.storage_state()
-    context.close()
-    return kept
-
-
-@pytest.fixture
-def page(chromium: Browser, state: Any) -> Iterator[Page]:
-    context = chromium.new_context(storage_state=state, viewport=WIDE)
-    yield context.new_page()
-    context.close()
 
 
 @pytest.mark.parametrize("look", LOOKS)
@@ -82,21 +55,6 @@ def test_every_page_fits_reads_and_breaks_nothing(
     assert found == [], "\n".join(found)
     assert [one for one in said if "404" not in one or name != "not found"] == []
     context.close()
-
-
-def axe(page: Page) -> list[str]:
-    """What axe-core finds, contrast included: rule, what it says, where. Run past the page's own CSP."""
-    world = page.context.new_cdp_session(page)
-    world.send("Page.enable")
-    frame = world.send("Page.getFrameTree")["frameTree"]["frame"]["id"]
-    isolated = world.send("Page.createIsolatedWorld", {"frameId": frame, "worldName": "axe"})["executionContextId"]
-    where = {"contextId": isolated, "awaitPromise": True, "returnByValue": True}
-    world.send("Runtime.evaluate", {"expression": Path(AXE_FILE_PATH).read_text(), **where, "returnByValue": False})
-    answer = world.send("Runtime.evaluate", {"expression": "axe.run(document, {resultTypes: ['violations']})", **where})
-    return [
-        f"{one['id']}: {one['help']}: {[node['html'][:120] for node in one['nodes'][:4]]}"
-        for one in answer["result"]["value"]["violations"]
-    ]
 
 
 def focused(page: Page) -> dict[str, Any]:
@@ -134,7 +92,18 @@ def test_the_keyboard_reaches_everything_and_shows_where_it_is(page: Page, addre
 
 
 def test_every_page_is_reached_by_keyboard_from_the_first(page: Page, address: str) -> None:
-    for label in ("Receipts", "Subjects", "Entitlements", "Held", "Dead", "Parked", "Tasks", "Catalog"):
+    for label in (
+        "Receipts",
+        "Subjects",
+        "Entitlements",
+        "Renewals",
+        "Portfolio",
+        "Held",
+        "Dead",
+        "Parked",
+        "Tasks",
+        "Catalog",
+    ):
         page.goto(address)
         for _ in range(40):
             page.keyboard.press("Tab")

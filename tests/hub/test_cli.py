@@ -347,3 +347,22 @@ def test_a_kind_of_work_that_nobody_does_is_refused(config: Path) -> None:
     done = hub(config, "worker", "deliverys")
     assert done.returncode == USAGE
     assert "'deliverys' is no kind of work; known: looks" in " ".join(done.stderr.split())
+
+
+# -- seat use
+
+
+def test_links_and_digests_say_when_there_is_nothing_to_show_yet(config: Path) -> None:
+    link = hub(config, "portal-link", "acc_nobody")
+    assert (link.returncode, "Renewals page lists the accounts" in link.stderr) == (NOT_FOUND, True)
+    assert hub(config, "portal-link", "acc_nobody", "--days", "0").returncode == USAGE
+    digest = hub(config, "usage", "digest", "--folder", str(config.parent / "digest"), "--json")
+    assert (digest.returncode, json.loads(digest.stdout)["exit_code"]) == (NOT_FOUND, NOT_FOUND)
+    assert not (config.parent / "digest").exists()
+
+
+def test_links_of_a_customer_are_revoked_whether_or_not_there_were_any(config: Path) -> None:
+    versions = [
+        json.loads(hub(config, "portal-link", "acc_1", "--revoke", "--json").stdout)["version"] for _ in range(2)
+    ]
+    assert versions == [2, 3]
