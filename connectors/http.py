@@ -14,15 +14,25 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, stop_before_delay
-from tenacity.wait import wait_random_exponential
+from tenacity import (
+    RetryCallState,
+    RetryError,
+    Retrying,
+    retry_if_exception_type,
+    retry_if_result,
+    stop_after_attempt,
+    stop_after_delay,
+    stop_before_delay,
+)
+from tenacity.wait import wait_fixed, wait_random_exponential
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
@@ -87,8 +97,36 @@ def doubt(about: str, why: str, *, reads: bool) -> RetryableError | UnknownResul
     return RetryableError(f"{about}: {why}") if reads else UnknownResult(f"{about}: {why}")
 
 
-class _Brief(RetryableError):
+class Brief(RetryableError):
     """It may pass within seconds, so it is tried again on the spot before anybody hears of it."""
+
+
+T = TypeVar("T")
+
+
+def briefly(call: Callable[[], T]) -> T:
+    """What `call` gives, called again while it raises Brief: three times in ten seconds, then RetryableError."""
+    try:
+        return _retrying()(call)
+    except Brief as error:  # enough of it: from here on the record decides when to try again
+        raise RetryableError(str(error), retry_after=error.retry_after) from error.__cause__
+
+
+def waited_for(ask: Callable[[], T | None], *, every_s: float, longest_s: float) -> T:
+    """What `ask` gives once it gives something; RetryableError where that takes longer than `longest_s`."""
+    retrying = Retrying(
+        retry=retry_if_result(lambda value: value is None),
+        stop=stop_after_delay(longest_s),
+        wait=wait_fixed(every_s),
+        reraise=True,
+    )
+    try:
+        found = retrying(ask)
+    except RetryError as error:
+        raise RetryableError(f"not done after {longest_s:.0f} s") from error
+    if found is None:
+        raise RetryableError("not done yet")
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,12 +180,6 @@ class Http:
         self._access = access
         self._complaint = complaint
         self._session = _session({"Accept": "application/json", **(headers or {})})
-        self._retrying = Retrying(
-            retry=retry_if_exception_type(_Brief),
-            stop=stop_after_attempt(SHORT_TRIES) | stop_before_delay(SHORT_TOTAL_S),
-            wait=_pause_s,
-            reraise=True,
-        )
 
     def read(
         self,
@@ -177,10 +209,7 @@ class Http:
         self._session.close()
 
     def _ask(self, ask: _Ask) -> Reply:
-        try:
-            return self._retrying(self._once, ask)
-        except _Brief as error:  # enough of it: from here on the record decides when to try again
-            raise RetryableError(str(error), retry_after=error.retry_after) from error.__cause__
+        return briefly(partial(self._once, ask))
 
     def _once(self, ask: _Ask) -> Reply:
         token = again = self._access.token() if self._access else None
@@ -279,7 +308,7 @@ def _refusal(ask: _Ask, status: int, said: str, named_s: float | None) -> HubErr
 
 
 def _later(ask: _Ask, what: str, named_s: float | None) -> RetryableError:
-    kind = RetryableError if (named_s or 0) > SHORT_RETRY_AFTER_S else _Brief
+    kind = RetryableError if (named_s or 0) > SHORT_RETRY_AFTER_S else Brief
     return kind(f"{ask.about}: {what}", retry_after=named_s)
 
 
@@ -288,9 +317,9 @@ def _broken(ask: _Ask, error: Exception, *, sent: bool) -> RetryableError | Unkn
     kind = type(error).__name__
     if not sent:
         message = f"{ask.about}: not sent, the connection could not be made ({kind})"
-        return _Brief(message) if ask.reads else RetryableError(message)
+        return Brief(message) if ask.reads else RetryableError(message)
     message = f"{ask.about}: sent, but the answer was lost ({kind})"
-    return _Brief(message) if ask.reads else UnknownResult(message)
+    return Brief(message) if ask.reads else UnknownResult(message)
 
 
 def _reply(ask: _Ask, answer: _Answer) -> Reply:
@@ -298,7 +327,7 @@ def _reply(ask: _Ask, answer: _Answer) -> Reply:
         body = answer.json()
     except (ValueError, RecursionError) as error:
         what = f"answered {answer.status} with a body that can't be read"
-        raise (_Brief(f"{ask.about}: {what}") if ask.reads else doubt(ask.about, what, reads=False)) from error
+        raise (Brief(f"{ask.about}: {what}") if ask.reads else doubt(ask.about, what, reads=False)) from error
     return Reply(status=answer.status, headers=answer.headers, body=body, about=ask.about, reads=ask.reads)
 
 
@@ -329,6 +358,15 @@ def _content(response: requests.Response, until: float) -> bytes | None:
 
 
 _backoff = wait_random_exponential(multiplier=0.2, max=2)
+
+
+def _retrying() -> Retrying:
+    return Retrying(
+        retry=retry_if_exception_type(Brief),
+        stop=stop_after_attempt(SHORT_TRIES) | stop_before_delay(SHORT_TOTAL_S),
+        wait=_pause_s,
+        reraise=True,
+    )
 
 
 def _pause_s(state: RetryCallState) -> float:
