@@ -25,7 +25,7 @@ COTERM = timedelta(days=45)  # what ends within so many days is one renewal
 
 
 def accounts(summaries: Iterable[UsageSummary]) -> list[AccountUsage]:
-    """One AccountUsage per customer, in the order of their references. Of two rows of an entitlement the newer counts."""
+    """One AccountUsage per customer, by their references. Of two rows of an entitlement the newer counts."""
     newest: dict[str, UsageSummary] = {}
     for one in summaries:
         held = newest.get(one.entitlement_id)
@@ -50,7 +50,9 @@ def renewals(summaries: Sequence[UsageSummary]) -> list[list[UsageSummary]]:
     """What is renewed together: a group begins with the earliest end and takes what ends within 45 days of it."""
     groups: list[list[UsageSummary]] = []
     first: date | None = None
-    for one in sorted((each for each in summaries if each.renewal), key=lambda each: (each.renewal, each.entitlement_id)):
+    for one in sorted(
+        (each for each in summaries if each.renewal), key=lambda each: (each.renewal, each.entitlement_id)
+    ):
         if first is None or one.renewal is None or one.renewal - first > COTERM:
             groups.append([])
             first = one.renewal

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from werkzeug.exceptions import HTTPException
@@ -21,7 +21,7 @@ from connectors.salesforce import emulator_deploy, emulator_soql, metadata
 from connectors.salesforce.emulator_bulk import Bulk
 from connectors.salesforce.emulator_oauth import Denied, Tokens
 from connectors.salesforce.emulator_records import Access, Record, Records, Refusal, eighteen
-from connectors.salesforce.emulator_schema import Column, Kind, custom_kind, standard
+from connectors.salesforce.emulator_schema import Column, Kind, copied, custom_kind, standard
 from connectors.salesforce.fields import INTEGRATION
 
 OLDEST, NEWEST = 31, 66
@@ -42,7 +42,7 @@ _ROUTES = {
     f"{_DATA}/sobjects/<name>": ("create", "POST"),
     f"{_DATA}/sobjects/<name>/describe": ("describe", "GET"),
     f"{_DATA}/sobjects/<name>/<id_>": ("one", "GET PATCH DELETE"),
-    f"{_DATA}/sobjects/<name>/<key>/<value>": ("by_key", "GET PATCH"),
+    f"{_DATA}/sobjects/<name>/<key>/<path:value>": ("by_key", "GET PATCH"),
     f"{_DATA}/composite/sobjects": ("collection", "POST PATCH DELETE"),
     f"{_DATA}/composite/sobjects/<name>": ("retrieve", "POST"),
     f"{_DATA}/composite/sobjects/<name>/<key>": ("collection_upsert", "PATCH"),
@@ -99,7 +99,7 @@ class SalesforceEmulator(Emulator):
             columns = {column.name: None for column in self.records.kinds[kind.lower()].columns.values()}
             self.records.tables[kind] = {id_[:15]: columns | {"Id": id_, "IsDeleted": False} | values}
         if installed:
-            self.install(metadata.package())
+            self._take(_ours())
             self.assign(INTEGRATION)
 
     # what the user may see
@@ -135,7 +135,7 @@ class SalesforceEmulator(Emulator):
 
     def _take(self, found: emulator_deploy.Deployed) -> None:
         self.records.kinds.clear()
-        self.records.kinds.update(found.kinds)
+        self.records.kinds.update(copied(found.kinds))
         self.permission_sets |= found.permission_sets
         kind, known = self.records.kinds["permissionset"], {one["Name"] for one in self._all("PermissionSet")}
         for one in found.permission_sets.values():
@@ -546,6 +546,15 @@ class SalesforceEmulator(Emulator):
     def tokens_live(self, life: timedelta) -> None:
         """Tokens live so long from now on."""
         self.oauth.life = life
+
+
+@cache
+def _ours() -> emulator_deploy.Deployed:
+    """Our own metadata on a fresh org."""
+    found = emulator_deploy.read(metadata.package(), standard())
+    if found.failures:
+        raise ValueError(f"our own metadata does not deploy: {found.failures}")
+    return found
 
 
 def _reply(value: Any, status: int = 200) -> Response:  # noqa: ANN401

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from connectors.salesforce.emulator_schema import KINDS, Kind, custom_kind, deployed
+from connectors.salesforce.emulator_schema import KINDS, Kind, copied, custom_kind, deployed
 from connectors.salesforce.metadata import FOLDERS, NAMESPACE, field_of, parse, said
 
 SHARED_BY_TASKS = "Activity"  # its fields stand on tasks (and events)
@@ -38,8 +38,7 @@ class Deployed:
 
 def read(archive: bytes, kinds: dict[str, Kind]) -> Deployed:
     """The zip laid over `kinds` (copied), with every failure found; single-package, as the hub sends it."""
-    over = {name: Kind(kind.name, kind.prefix, dict(kind.columns)) for name, kind in kinds.items()}
-    found = Deployed(over, {}, [], [])
+    found = Deployed(copied(kinds), {}, [], [])
     try:
         with zipfile.ZipFile(io.BytesIO(archive)) as opened:
             files = {name: opened.read(name) for name in opened.namelist()}

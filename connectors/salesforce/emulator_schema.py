@@ -7,6 +7,7 @@ The standard part is held against recorded describes by a test.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from connectors.salesforce.metadata import Field
@@ -232,6 +233,16 @@ class Kind:
 
 def standard() -> dict[str, Kind]:
     """A fresh org's objects by lower-case name."""
+    return copied(_standard())
+
+
+def copied(kinds: dict[str, Kind]) -> dict[str, Kind]:
+    """The same objects, to be changed apart from these."""
+    return {name: Kind(kind.name, kind.prefix, dict(kind.columns)) for name, kind in kinds.items()}
+
+
+@cache
+def _standard() -> dict[str, Kind]:
     made = {}
     for name, (prefix, text) in STANDARD.items():
         kind = Kind(name, prefix)

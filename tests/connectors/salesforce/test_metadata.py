@@ -48,7 +48,11 @@ def test_both_permission_sets_show_every_field_and_one_alone_lets_write() -> Non
 
 
 def test_picklists_have_the_words_of_the_judgement() -> None:
-    for name, field in ((f.SUMMARY, "Renewal_Signal__c"), (f.ACCOUNT, "License_Signal__c"), (f.OPPORTUNITY, "License_Signal__c")):
+    for name, field in (
+        (f.SUMMARY, "Renewal_Signal__c"),
+        (f.ACCOUNT, "License_Signal__c"),
+        (f.OPPORTUNITY, "License_Signal__c"),
+    ):
         assert set(ours(name)[field].values) == set(Signal)
     assert set(ours(f.SUMMARY)["Confidence__c"].values) == set(Confidence)
     assert set(GRAVEST) == set(Signal)
@@ -65,7 +69,11 @@ def test_the_zip_is_in_the_metadata_API_s_own_format() -> None:
     with zipfile.ZipFile(io.BytesIO(metadata.package())) as archive:
         names = set(archive.namelist())
         summary = archive.read(f"objects/{f.SUMMARY}.object").decode()
-    assert {"package.xml", "reports/License_Usage-meta.xml", "reports/License_Usage/License_Usage_by_Month.report"} <= names
+    assert {
+        "package.xml",
+        "reports/License_Usage-meta.xml",
+        "reports/License_Usage/License_Usage_by_Month.report",
+    } <= names
     assert not [name for name in names if name.endswith("-meta.xml") and "reports/" not in name]
     assert summary.count("<fields>") == len(OBJECTS[f.SUMMARY])
     assert "<CustomField" not in summary
@@ -84,7 +92,9 @@ def test_the_zip_deploys_to_a_bare_org() -> None:
         (f"objects/{f.MONTH}/fields/Summary__c.field-meta.xml", f.SUMMARY, "Gone__c", "Gone__c"),
     ],
 )  # fmt: skip
-def test_metadata_that_names_what_is_not_there_does_not_deploy(tmp_path: Path, file: str, old: str, new: str, said: str) -> None:
+def test_metadata_that_names_what_is_not_there_does_not_deploy(
+    tmp_path: Path, file: str, old: str, new: str, said: str
+) -> None:
     shutil.copytree(metadata.SOURCE, tmp_path / "app")
     target = tmp_path / "app" / file
     target.write_text(target.read_text().replace(old, new))
