@@ -26,8 +26,8 @@ WHY_LATER = "the next push sends it"
 class SalesforceCrm:
     """hub.ports.Crm on one org. `make` makes the client when something is first asked."""
 
-    def __init__(self, settings: Settings, make: Callable[[], Client]) -> None:
-        self._settings, self._make = settings, make
+    def __init__(self, settings: Settings, make: Callable[[], Client], *, poll_s: float = 2) -> None:
+        self._settings, self._make, self._poll_s = settings, make, poll_s
 
     @cached_property
     def client(self) -> Client:
@@ -128,7 +128,7 @@ class SalesforceCrm:
         first = fresh[0]
         if len(fresh) > MOST_IN_A_CALL:
             rows = [{**record.fields, record.key_field: record.key} for record in fresh]
-            found = self.client.bulk_upsert(first.object, first.key_field, _even(rows))
+            found = self.client.bulk_upsert(first.object, first.key_field, _even(rows), poll_s=self._poll_s)
             return [_judged(record, found.get(record.key)) for record in fresh]
         return [_judged(record, answer) for record, answer in zip(fresh, self._unlocked(fresh), strict=True)]
 

@@ -447,10 +447,13 @@ class SalesforceEmulator(Emulator):
 
     def _together(self, acts: Sequence[Callable[[], Any]], *, all_or_none: bool) -> list[dict[str, Any]]:
         """Each act's result. With all_or_none one failure undoes the rest, which then say so instead of why."""
+        if not all_or_none:
+            return [self._tried(act) for act in acts]
         before = {name: {id_: dict(one) for id_, one in rows.items()} for name, rows in self.records.tables.items()}
         results = [self._tried(act) for act in acts]
-        if not all_or_none or all(one["success"] for one in results):
+        if all(one["success"] for one in results):
             return results
+        self.records.index.clear()
         self.records.tables.clear()
         self.records.tables.update(before)
         rolled = Refusal(

@@ -48,6 +48,7 @@ class Records:
     locks: Counter[str] = field(default_factory=Counter)
     rules: list[tuple[str, Callable[[Record], str | None]]] = field(default_factory=list)
     after: list[Callable[[str, Record, Record | None], None]] = field(default_factory=list)
+    index: dict[tuple[str, str], dict[str, list[Record]]] = field(default_factory=dict)
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     # reading
@@ -93,7 +94,25 @@ class Records:
             )
         if column.type == "id":
             return [one for one in self.all(kind) if one["Id"][:15] == str(value)[:15]]
-        return [one for one in self.all(kind) if str(one.get(column.name) or "").lower() == str(value).lower()]
+        return self.having(kind, column, value)
+
+    def having(self, kind: Kind, column: Column, value: Any) -> list[Record]:  # noqa: ANN401
+        """Records with this value in this column, in whatever case; by an index that is made when first asked."""
+        place = (kind.name, column.name)
+        if place not in self.index:
+            self.index[place] = {}
+            for one in self.tables.get(kind.name, {}).values():
+                self.index[place].setdefault(str(one.get(column.name) or "").lower(), []).append(one)
+        return [one for one in self.index[place].get(str(value).lower(), ()) if not one["IsDeleted"]]
+
+    def _reindex(self, kind: Kind, record: Record, before: Record | None) -> None:
+        for (object_name, name), held in self.index.items():
+            if object_name != kind.name:
+                continue
+            if before is not None:
+                old = held[str(before.get(name) or "").lower()]
+                old[:] = [one for one in old if one is not record]
+            held.setdefault(str(record.get(name) or "").lower(), []).append(record)
 
     # writing
 
@@ -270,7 +289,7 @@ class Records:
         raise Refusal("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
 
     def _check_lock(self, values: Record, record: Record | None) -> None:
-        for one in [*values.values(), *(record or {}).values()]:
+        for one in [*values.values(), *(record or {}).values()] if self.locks else ():
             if isinstance(one, str) and self.locks.get(one, 0) > 0:
                 self.locks[one] -= 1
                 raise Refusal("UNABLE_TO_LOCK_ROW", "unable to obtain exclusive access to this record")
@@ -280,8 +299,8 @@ class Records:
             value = values.get(column.name)
             if not column.unique or value is None:
                 continue
-            for other in self.all(kind):
-                if other is not record and str(other.get(column.name) or "").lower() == str(value).lower():
+            for other in self.having(kind, column, value):
+                if other is not record:
                     raise Refusal(
                         "DUPLICATE_VALUE",
                         f"duplicate value found: {column.name} duplicates value on record with id: {other['Id'][:15]}",
@@ -320,6 +339,7 @@ class Records:
         document |= {"LatestPublishedVersionId": version["Id"], "Title": version["Title"] or document["Title"]}
 
     def _told(self, kind: Kind, record: Record, before: Record | None) -> None:
+        self._reindex(kind, record, before)
         for hook in self.after:
             hook(kind.name, record, before)
 

@@ -71,7 +71,7 @@ def crm_with(settings: Callable[..., Settings]) -> Iterator[Callable[..., Salesf
 
     def make(**values: Any) -> SalesforceCrm:
         one = settings(**values)
-        made.append(SalesforceCrm(one, partial(Client, one, deps())))
+        made.append(SalesforceCrm(one, partial(Client, one, deps()), poll_s=0.01))
         return made[-1]
 
     yield make
