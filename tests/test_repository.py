@@ -12,6 +12,7 @@ import click
 import pytest
 from pydantic import BaseModel
 
+import connectors.salesforce
 import connectors.stripe
 import connectors.zentitle
 from hub import settings
@@ -151,6 +152,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[hub]": settings.HubSection,
     "[policy]": settings.Policy,
     "[timing]": settings.Timing,
+    "salesforce": connectors.salesforce.Settings,
     "stripe": connectors.stripe.Settings,
     "zentitle": connectors.zentitle.Settings,
     "[[catalog]]": settings.CatalogRow,
