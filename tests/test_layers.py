@@ -29,6 +29,7 @@ PURE = (
     "catalog",
     "conditions",
     "references",
+    "rollup",
     "lifecycle",
     "errors",
     "ports",

@@ -175,7 +175,7 @@ class Client:
 
         return self._asked(f"bulk upsert {name}", act)
 
-    def deploy(self, archive: bytes, *, check_only: bool, poll_s: float = 2) -> Deploy:
+    def deploy(self, archive: bytes, *, check_only: bool, poll_s: float = 1) -> Deploy:
         """Deploys the zip, or only asks whether it would go; waits until the org is done with it."""
         options = {"checkOnly": check_only, "rollbackOnError": True, "singlePackage": True, "testLevel": "NoTestRun"}
         files = {
@@ -222,7 +222,7 @@ class Client:
             raise ValueError(f"at most {MOST_IN_A_CALL} records a call")
         typed = [{"attributes": {"type": name}, **row} for row in rows]
         found = self._rest(method, path, json={"allOrNone": False, "records": typed})
-        answers = [_answer(one) for one in found or []]
+        answers = [_answer(one) for one in found if isinstance(one, dict)] if isinstance(found, list) else []
         if len(answers) != len(rows):
             raise RetryableError(f"{method} {path}: {len(rows)} records sent, {len(answers)} answered")
         return answers

@@ -26,7 +26,7 @@ WHY_LATER = "the next push sends it"
 class SalesforceCrm:
     """hub.ports.Crm on one org. `make` makes the client when something is first asked."""
 
-    def __init__(self, settings: Settings, make: Callable[[], Client], *, poll_s: float = 2) -> None:
+    def __init__(self, settings: Settings, make: Callable[[], Client], *, poll_s: float = 1) -> None:
         self._settings, self._make, self._poll_s = settings, make, poll_s
 
     @cached_property
@@ -241,17 +241,21 @@ def _read_as(name: str) -> str:
 def _changes(record: CrmRecord, now: Mapping[str, Any] | None) -> Iterator[FieldChange]:
     if record.once and now is not None:
         return
-    for name, then in record.fields.items():
-        held = _plain(None if now is None else now.get(name))
-        if not _same(held, then):
-            yield FieldChange(object=record.object, key=record.key, field=name, now=held, then=then, about=record.about)
+    held = dict(_scalars(now or {}))
+    for name, then in _scalars(record.fields):
+        if not _same(held.get(name), then):
+            yield FieldChange(
+                object=record.object, key=record.key, field=name, now=held.get(name), then=then, about=record.about
+            )
 
 
-def _plain(value: Any) -> Json:  # noqa: ANN401  (as JSON gave it)
-    if isinstance(value, Mapping):
-        return {name: held for name, held in value.items() if name != "attributes"}
-    plain: Json = value
-    return plain
+def _scalars(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Fields with their values; those of a parent by `Parent__r.Field`."""
+    for name, value in fields.items():
+        if isinstance(value, Mapping):
+            yield from ((f"{name}.{inner}", held) for inner, held in value.items())
+        else:
+            yield name, value
 
 
 def _same(now: Json, then: Json) -> bool:

@@ -514,7 +514,8 @@ class SalesforceEmulator(Emulator):
         if not self.may_deploy:
             raise Refusal("INSUFFICIENT_ACCESS", "insufficient access rights on cross-reference id", status=403)
         options = json.loads(request.form.get("json") or request.files["json"].read())["deployOptions"]
-        found = emulator_deploy.read(request.files["file"].read(), self.records.kinds)
+        with request.files["file"].stream as sent:
+            found = emulator_deploy.read(sent.read(), self.records.kinds)
         id_ = self.records.new_id("0Af")
         if not found.failures and not options.get("checkOnly"):
             self._take(found)

@@ -22,7 +22,7 @@ BY_HAND = (
 class SalesforceSetup:
     """Brings our metadata and says what is missing. Both repeatable. `make` makes the client when it is needed."""
 
-    def __init__(self, name: str, settings: Settings, make: Callable[[], Client], *, poll_s: float = 2) -> None:
+    def __init__(self, name: str, settings: Settings, make: Callable[[], Client], *, poll_s: float = 1) -> None:
         self._name, self._settings, self._make, self._poll_s = name, settings, make, poll_s
 
     @cached_property
