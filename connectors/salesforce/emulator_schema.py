@@ -12,7 +12,7 @@ from typing import Any
 
 from connectors.salesforce.metadata import Field
 
-WRITABLE = ("createable", "updateable")
+NEVER_EMPTY = ("OwnerId", "CreatedDate", "LastModifiedDate", "SystemModstamp")
 NUMBERS = ("double", "percent", "currency", "int")
 TEXTS = ("string", "textarea", "picklist", "phone", "url", "email")
 SYSTEM = (
@@ -31,8 +31,8 @@ STANDARD = {  # object -> key prefix, and its fields, one a line
         Phone phone 40
         Website url 255
         AccountNumber string 40
-        Type picklist 255
-        Industry picklist 255
+        Type picklist 40
+        Industry picklist 40
         OwnerId >User
         ParentId >Account
         """,
@@ -196,7 +196,7 @@ class Column:
             "scale": self.scale,
             "createable": self.createable,
             "updateable": self.updateable,
-            "nillable": not self.required and self.type not in ("boolean", "id"),
+            "nillable": not self.required and self.type not in ("boolean", "id") and self.name not in NEVER_EMPTY,
             "custom": self.custom,
             "calculated": self.calculated,
             "externalId": self.external_id,
