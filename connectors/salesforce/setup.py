@@ -14,8 +14,8 @@ from hub.ports import Finding, Outcome
 
 VENDORS_OBJECT = "Software_Entitlement__c"
 BY_HAND = (
-    "give the hub's user the permission Modify Metadata Through Metadata API Functions for the time of the install;"
-    " or an administrator deploys the folder salesforce/ with `sf project deploy start`, or what `make sf-package` makes"
+    "give the hub's user the permission Modify Metadata Through Metadata API Functions while it installs; or an"
+    " administrator deploys the folder salesforce/ with `sf project deploy start`, or the zip of `make sf-package`"
 )
 
 
