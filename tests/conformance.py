@@ -218,6 +218,7 @@ def _salesforce_settings(url: str) -> dict[str, Any]:
     return known | {"consumer_secret": f"{CANARY}-consumer-secret"}
 
 
+CRMS = {"salesforce"}  # where people work on renewals: tests/hub/test_renewals.py runs each
 CONNECTIONS = {  # every connector, with settings that have a canary in each secret
     "salesforce": (connectors.salesforce, _salesforce_settings),
     "stripe": (connectors.stripe, _stripe_with_key),

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 MOST_IN_A_CALL = 200
 TOKEN_LIFE_S = 1_800.0  # the answer names none, and an org may end sessions after 15 minutes of silence
+REFUSED_S = 300.0  # so long nobody logs in again with credentials that were refused: accounts lock
 TOKEN_PATH = "/services/oauth2/token"  # noqa: S105  (an address)
 DEPLOY_LONGEST_S = 900.0
 CLEARED = "#N/A"  # in a Bulk API 2.0 file: an empty cell would leave the old value (Bulk API guide, read 2026-11)
@@ -86,7 +87,9 @@ class _Expired(Exception):
 
 
 class Client:
-    """Calls to one org. All may be repeated. RetryableError (Hold included) or PermanentError with Salesforce's code.
+    """Calls to one org; all but `create` and `add_file` may be repeated.
+
+    They raise RetryableError (Hold included), or PermanentError with Salesforce's code.
 
     `usage` is what the org said last of its requests; None before the first answer.
     """
@@ -151,8 +154,8 @@ class Client:
         self._rest("PATCH", f"sobjects/{name}/{_library().format_external_id(key, value)}", json=dict(row))
 
     def create(self, name: str, row: Row) -> str:
-        """The id of a new record. Repeating it makes another."""
-        return str((self._rest("POST", f"sobjects/{name}", json=dict(row)) or {})["id"])
+        """The id of a new record. Sent once: repeating it would make another."""
+        return str((self._once("POST", f"sobjects/{name}", json=dict(row)) or {})["id"])
 
     def add_file(self, content: bytes, row: Row) -> str:
         """The id of a new version of a file: of the ContentDocumentId in `row`, else of a new one."""
@@ -183,7 +186,7 @@ class Client:
             "file": ("package.zip", archive, "application/zip"),
         }
         path = "metadata/deployRequest"
-        begun = self._rest("POST", path, headers={"Content-Type": None}, files=files) or {}
+        begun = self._once("POST", path, headers={"Content-Type": None}, files=files) or {}
 
         def ended() -> dict[str, Any] | None:
             found = self._rest("GET", f"{path}/{begun['id']}", params={"includeDetails": "true"}) or {}
@@ -228,8 +231,12 @@ class Client:
         return answers
 
     def _rest(self, method: str, path: str, **options: Any) -> Any:  # noqa: ANN401
-        about = f"{method} {path.split('?', maxsplit=1)[0]}"
-        return briefly(lambda: self._asked(about, lambda org: org.restful(path, method=method, **options)))
+        """The answer to what may be repeated: asked again for some seconds where the network or the org failed."""
+        return briefly(lambda: self._once(method, path, **options))
+
+    def _once(self, method: str, path: str, **options: Any) -> Any:  # noqa: ANN401
+        about = f"{method} {path.partition('?')[0]}"
+        return self._asked(about, lambda org: org.restful(path, method=method, **options))
 
     def _asked(self, about: str, act: Callable[[Salesforce], T]) -> T:
         """What `act` gives; with one new token where the old one was refused (then nothing was done)."""
@@ -281,15 +288,15 @@ class Tokens:
     def __init__(self, settings: Settings, deps: Deps) -> None:
         self._settings, self._cache, self._lock = settings, deps.tokens, threading.Lock()
         self._http = Http(settings.base_url, deps, complaint=lambda body: str(said(body)))
-        self._failed: HubError | None = None
+        self._failed: tuple[PermanentError, float] | None = None
 
     def token(self) -> str:
-        """A token that should work. PermanentError where the credentials are refused: asked once, or accounts lock."""
+        """A token that should work. PermanentError where the credentials are refused, for five minutes then."""
         with self._lock:
             if cached := self._cache.get():
                 return cached
-            if self._failed:
-                raise self._failed
+            if self._failed and time.monotonic() < self._failed[1]:
+                raise self._failed[0]
             return self._fetch()
 
     def refused(self, token: str) -> None:
@@ -310,8 +317,9 @@ class Tokens:
                 (one for one in ("invalid_grant", "invalid_client_id", "invalid_client") if one in str(error)), ""
             )
             hint = Said(code=code, message="").mend
-            self._failed = PermanentError(f"no access token: {error}", code=code or error.code, hint=hint)
-            raise self._failed from error
+            refused = PermanentError(f"no access token: {error}", code=code or error.code, hint=hint)
+            self._failed = (refused, time.monotonic() + REFUSED_S)
+            raise refused from error
         body = reply.body
         if not isinstance(body, dict) or not isinstance(body.get("access_token"), str):
             raise RetryableError("no access token: an answer that can't be read")

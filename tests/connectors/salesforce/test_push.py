@@ -421,6 +421,21 @@ def test_a_fault_on_the_way_costs_nothing(org: SalesforceEmulator, crm: Salesfor
     assert len(org.rows(f.SUMMARY)) == 1
 
 
+@pytest.mark.parametrize(("fault", "there"), [("error", 0), ("apply_then_reset", 1), ("apply_then_error", 1)])
+def test_a_picture_whose_answer_is_lost_is_not_sent_blindly_again(
+    org: SalesforceEmulator, crm: SalesforceCrm, fault: str, there: int
+) -> None:
+    account = an_account(org)
+    a_renewal(org, account)
+    records, _ = crm.records(accounts([a_summary(account, chart=PNG)]))
+    org.faults.configure({"plan": [{"fault": fault, "method": "POST"}]})
+    found = by_outcome(list(crm.push(records)))
+    assert [one.object for one in found[Outcome.LATER]] == [f.FILE]
+    assert len(org.rows("ContentVersion")) == there
+    assert by_outcome(list(crm.push(records)))[Outcome.UPDATED if there else Outcome.CREATED]
+    assert len(org.rows("ContentDocument")) == 1
+
+
 def test_an_org_that_keeps_failing_leaves_all_for_later(
     org: SalesforceEmulator, crm_with: Callable[..., SalesforceCrm]
 ) -> None:
