@@ -57,7 +57,11 @@ def accounts(
         key: Account(id=row["Id"], name=row["Name"], owner_id=row["OwnerId"], open=renewals.get(row["Id"], ()))
         for key, row in single.items()
     }
-    return matched, [_unmatched(key, settings, rows.get(key, [])) for key in wanted if key not in matched]
+    problems = [_unmatched(key, settings, rows.get(key, [])) for key in wanted if key not in matched]
+    for account, several in _claimed_twice(matched, settings, usages):
+        problems.append(_doubled(account, several))
+        matched = {key: one for key, one in matched.items() if one.id != account.id}
+    return matched, problems
 
 
 def pair(renewals: Sequence[UsageRollUp], found: Sequence[Opportunity], days: int) -> dict[int, Opportunity]:
@@ -116,6 +120,29 @@ def _renewals(client: Client, settings: Settings, ids: Sequence[str]) -> dict[st
             )
             found[one.account_id] = (*found.get(one.account_id, ()), one)
     return found
+
+
+def _claimed_twice(
+    matched: Mapping[str, Account], settings: Settings, usages: Sequence[AccountUsage]
+) -> list[tuple[Account, list[AccountUsage]]]:
+    """Accounts that more than one customer leads to: one would overwrite what the other says."""
+    of: dict[str, tuple[Account, list[AccountUsage]]] = {}
+    for usage in usages:
+        if account := matched.get(key_of(usage, settings)):
+            of.setdefault(account.id, (account, []))[1].append(usage)
+    return [(account, several) for account, several in of.values() if len(several) > 1]
+
+
+def _doubled(account: Account, several: Sequence[AccountUsage]) -> PushResult:
+    names = ", ".join(" ".join(filter(None, (one.account_ref, one.customer_id))) for one in several)
+    return PushResult(
+        object=ACCOUNT,
+        key=account.id,
+        outcome=Outcome.AMBIGUOUS,
+        reason=f"{len(several)} customers lead to {account.name} ({account.id}): {names}. Nothing was written",
+        mend="merge the customers where they are licensed, or give each an Account of its own",
+        about=account.name,
+    )
 
 
 def _unmatched(key: str, settings: Settings, rows: Sequence[Mapping[str, Any]]) -> PushResult:

@@ -250,6 +250,17 @@ def test_an_account_matched_twice_is_told_and_neither_is_written(
     assert [row["Id"] for row in org.rows("Account") if row["License_Signal__c"]] == [good]
 
 
+def test_two_customers_of_one_account_are_told_and_neither_overwrites_the_other(
+    org: SalesforceEmulator, crm: SalesforceCrm
+) -> None:
+    account = an_account(org)
+    several = [a_summary(account, "e1", customer_id="cus_1"), a_summary(account[:15], "e2", customer_id="cus_2")]
+    (told,) = pushed(crm, *several, a_summary(account, "e3", customer_id="cus_3"))
+    assert (told.outcome, told.key) == (Outcome.AMBIGUOUS, account)
+    assert all(name in told.reason for name in ("3 customers", "cus_1", "cus_2", "cus_3"))
+    assert org.rows(f.SUMMARY) == []
+
+
 @pytest.mark.parametrize("ref", ["stripe:cus_1", "", "001000000000999", "x' OR Name != '"])
 def test_a_customer_without_account_is_told(org: SalesforceEmulator, crm: SalesforceCrm, ref: str) -> None:
     an_account(org)
