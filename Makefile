@@ -6,7 +6,7 @@ export XDG_RUNTIME_DIR ?= /tmp
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 JOBS   ?= 3
 
-.PHONY: help run test test-browser check setup setup-run fix lint types bench chaos-full lock clean
+.PHONY: help run test test-browser test-node sf-package check setup setup-run fix lint types bench chaos-full lock clean
 
 help:  ## This list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -21,6 +21,15 @@ test-browser: setup $(VENV)/browser.stamp  ## The console in a real browser: key
 	@command -v $(CHROMIUM) >/dev/null || { echo "make test-browser needs Chromium: apt-get install chromium, or name one with CHROMIUM=..."; exit 1; }
 	@CHROMIUM=$(CHROMIUM) $(BIN)/python -m pytest -q -p no:randomly tests/browser
 CHROMIUM ?= /usr/bin/chromium
+
+test-node: setup  ## jsforce, in another language, against the emulated Salesforce (needs Node 20 and npm).
+	@command -v npm >/dev/null || { echo "make test-node needs Node 20 and npm: apt-get install nodejs npm"; exit 1; }
+	@cd tests/node/salesforce && npm ci --ignore-scripts --no-audit --no-fund --silent
+	@$(BIN)/python -m pytest -q tests/node
+
+sf-package: setup-run  ## The zip of the Salesforce metadata, for those who deploy it themselves: var/license-usage.zip.
+	@mkdir -p var && $(BIN)/python -c "from pathlib import Path; from connectors.salesforce.metadata import package; Path('var/license-usage.zip').write_bytes(package())"
+	@echo "var/license-usage.zip: sf project deploy start --metadata-dir var/license-usage.zip"
 
 check: setup lint types test  ## Everything that must hold: format, lint, types, tests.
 

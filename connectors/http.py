@@ -13,13 +13,23 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from http import HTTPStatus
-from typing import Protocol
+from typing import Protocol, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 import requests
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, stop_before_delay
-from tenacity.wait import wait_random_exponential
+from tenacity import (
+    RetryCallState,
+    RetryError,
+    Retrying,
+    retry_if_exception_type,
+    retry_if_result,
+    stop_after_attempt,
+    stop_after_delay,
+    stop_before_delay,
+)
+from tenacity.wait import wait_fixed, wait_random_exponential
 from urllib3.exceptions import HTTPError
 
 from connectors.wire import BODY_LIMIT, Wire, content, was_sent
@@ -80,8 +90,36 @@ def doubt(about: str, why: str, *, reads: bool) -> RetryableError | UnknownResul
     return RetryableError(f"{about}: {why}") if reads else UnknownResult(f"{about}: {why}")
 
 
-class _Brief(RetryableError):
+class Brief(RetryableError):
     """It may pass within seconds, so it is tried again on the spot before anybody hears of it."""
+
+
+T = TypeVar("T")
+
+
+def briefly(call: Callable[[], T]) -> T:
+    """What `call` gives, called again while it raises Brief: three times in ten seconds, then RetryableError."""
+    try:
+        return _retrying()(call)
+    except Brief as error:  # enough of it: from here on the record decides when to try again
+        raise RetryableError(str(error), retry_after=error.retry_after) from error.__cause__
+
+
+def waited_for(ask: Callable[[], T | None], *, every_s: float, longest_s: float) -> T:
+    """What `ask` gives once it gives something; RetryableError where that takes longer than `longest_s`."""
+    retrying = Retrying(
+        retry=retry_if_result(lambda value: value is None),
+        stop=stop_after_delay(longest_s),
+        wait=wait_fixed(every_s),
+        reraise=True,
+    )
+    try:
+        found = retrying(ask)
+    except RetryError as error:
+        raise RetryableError(f"not done after {longest_s:.0f} s") from error
+    if found is None:
+        raise RetryableError("not done yet")
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,12 +174,6 @@ class Http:
         self._complaint = complaint
         self._headers = {"Accept": "application/json", **(headers or {})}
         self._wire = Wire()
-        self._retrying = Retrying(
-            retry=retry_if_exception_type(_Brief),
-            stop=stop_after_attempt(SHORT_TRIES) | stop_before_delay(SHORT_TOTAL_S),
-            wait=_pause_s,
-            reraise=True,
-        )
 
     def read(
         self,
@@ -171,10 +203,7 @@ class Http:
         self._wire.close()
 
     def _ask(self, ask: _Ask) -> Reply:
-        try:
-            return self._retrying(self._once, ask)
-        except _Brief as error:  # enough of it: from here on the record decides when to try again
-            raise RetryableError(str(error), retry_after=error.retry_after) from error.__cause__
+        return briefly(partial(self._once, ask))
 
     def _once(self, ask: _Ask) -> Reply:
         token = again = self._access.token() if self._access else None
@@ -275,7 +304,7 @@ def _refusal(ask: _Ask, status: int, said: str, named_s: float | None) -> HubErr
 
 
 def _later(ask: _Ask, what: str, named_s: float | None) -> RetryableError:
-    kind = RetryableError if (named_s or 0) > SHORT_RETRY_AFTER_S else _Brief
+    kind = RetryableError if (named_s or 0) > SHORT_RETRY_AFTER_S else Brief
     return kind(f"{ask.about}: {what}", retry_after=named_s)
 
 
@@ -284,9 +313,9 @@ def _broken(ask: _Ask, error: Exception, *, sent: bool) -> RetryableError | Unkn
     kind = type(error).__name__
     if not sent:
         message = f"{ask.about}: not sent, the connection could not be made ({kind})"
-        return _Brief(message) if ask.reads else RetryableError(message)
+        return Brief(message) if ask.reads else RetryableError(message)
     message = f"{ask.about}: sent, but the answer was lost ({kind})"
-    return _Brief(message) if ask.reads else UnknownResult(message)
+    return Brief(message) if ask.reads else UnknownResult(message)
 
 
 def _reply(ask: _Ask, answer: _Answer) -> Reply:
@@ -294,7 +323,7 @@ def _reply(ask: _Ask, answer: _Answer) -> Reply:
         body = answer.json()
     except (ValueError, RecursionError) as error:
         what = f"answered {answer.status} with a body that can't be read"
-        raise (_Brief(f"{ask.about}: {what}") if ask.reads else doubt(ask.about, what, reads=False)) from error
+        raise (Brief(f"{ask.about}: {what}") if ask.reads else doubt(ask.about, what, reads=False)) from error
     return Reply(status=answer.status, headers=answer.headers, body=body, about=ask.about, reads=ask.reads)
 
 
@@ -310,6 +339,15 @@ def _said(complaint: Complaint, answer: _Answer, hidden: Iterable[str | None]) -
 
 
 _backoff = wait_random_exponential(multiplier=0.2, max=2)
+
+
+def _retrying() -> Retrying:
+    return Retrying(
+        retry=retry_if_exception_type(Brief),
+        stop=stop_after_attempt(SHORT_TRIES) | stop_before_delay(SHORT_TOTAL_S),
+        wait=_pause_s,
+        reraise=True,
+    )
 
 
 def _pause_s(state: RetryCallState) -> float:

@@ -23,7 +23,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from hub import __version__, cli_usage
+from hub import __version__, cli_crm, cli_usage
 from hub.errors import ConfigurationError, HubError, PermanentError
 
 P = ParamSpec("P")
@@ -528,6 +528,15 @@ def verify(as_json: bool) -> None:  # noqa: FBT001
     _tell_rows(as_json, rows, list(rows[0]), "")
     if any(one.broken for one in found):
         sys.exit(NEEDS_ATTENTION)
+
+
+# -- the CRM
+
+
+_crm = click.Group(cli_crm.NAME, help=cli_crm.HELP)
+main.add_command(_crm)
+for _name, _function in cli_crm.COMMANDS.items():
+    _command(_crm, _name)(_function)
 
 
 def _who() -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -366,3 +366,95 @@ class Applied:
 
     ids: tuple[str, ...]
     call: Call
+
+
+# Seat usage as a CRM gets it: numbers and sentences, never a person's (docs/renewals.md).
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageMonth:
+    """One entitlement's use in one month. Seats are counts; known_share is 0 to 1, of business days."""
+
+    month: date  # its first day
+    seats_licensed: int | None = None
+    peak: int | None = None
+    p95_peak: float | None = None
+    overdraft_days: int | None = None
+    denials: int | None = None
+    known_share: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageSummary:
+    """How one entitlement is used, and what that says of its renewal. None: not known, or not said.
+
+    account_ref and customer_id are what the licensing vendor calls the customer (accountRefId, its own id). signal and
+    confidence are words of hub.usage. Shares (utilization, drop, trend, known_share) are 0 to 1; trend is a share of
+    the seats used per 30 days, with its 90 % interval. Forecasts are seats at renewal, with their 80 % interval.
+    value is what the entitlement is worth, in whatever unit all of an account have. `chart` is a PNG.
+    """
+
+    entitlement_id: str
+    account_ref: str
+    as_of: date
+    signal: str
+    confidence: str
+    customer_id: str = ""
+    sku: str = ""
+    signal_since: date | None = None
+    renewal: date | None = None
+    seats_licensed: int | None = None
+    p95_peak_28d: float | None = None
+    utilization_90d: float | None = None
+    drop: float | None = None
+    trend_30d: float | None = None
+    trend_low: float | None = None
+    trend_high: float | None = None
+    change_date: date | None = None
+    overdraft_days_60d: int | None = None
+    overdraft_max: int | None = None
+    denials_28d: int | None = None
+    days_since_use: int | None = None
+    known_share_90d: float | None = None
+    forecast_peak: float | None = None
+    forecast_low: float | None = None
+    forecast_high: float | None = None
+    recommended_seats: int | None = None
+    recommended_tier: str = ""
+    sentence: str = ""
+    chart_url: str = ""
+    method_version: str = ""
+    value: float | None = None
+    months: tuple[UsageMonth, ...] = ()
+    chart: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageRollUp:
+    """Several summaries as one: the gravest signal with its sentence, sums of seats, the earliest renewal."""
+
+    entitlement_ids: tuple[str, ...]
+    signal: str
+    confidence: str
+    sentence: str
+    as_of: date
+    signal_since: date | None = None
+    renewal: date | None = None
+    seats_licensed: int | None = None
+    utilization_90d: float | None = None
+    drop: float | None = None
+    recommended_seats: int | None = None
+    forecast_low: float | None = None
+    forecast_high: float | None = None
+    chart: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountUsage:
+    """All of an account: as a whole, by renewal (what ends together is renewed together), and one by one."""
+
+    account_ref: str
+    customer_id: str
+    whole: UsageRollUp
+    renewals: tuple[UsageRollUp, ...]
+    summaries: tuple[UsageSummary, ...]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 
 from hub.domain import (
+    AccountUsage,
     Action,
     Applied,
     Entitlement,
@@ -219,6 +223,117 @@ class Finding:
     secret: str = field(default="", repr=False)
 
 
+class Outcome(StrEnum):
+    """What became of one record in the CRM, or of what should have been one."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"  # as the CRM has it already: not sent
+    REFUSED = "refused"  # the CRM said no to this one; the others went
+    LATER = "later"  # not sent, or the answer was lost: the next push does it
+    UNMATCHED = "unmatched"  # the CRM knows nobody who is called so
+    AMBIGUOUS = "ambiguous"  # more than one record is called so: nothing is written to any
+    DEGRADED = "degraded"  # a field is missing or may not be written: the rest goes without it
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nobody needs to do anything, the hub included."""
+        return self in {Outcome.CREATED, Outcome.UPDATED, Outcome.UNCHANGED}
+
+    @property
+    def needs_a_person(self) -> bool:
+        """Whether it stays so until somebody changes something in the CRM or in the settings."""
+        return self in {Outcome.REFUSED, Outcome.UNMATCHED, Outcome.AMBIGUOUS, Outcome.DEGRADED}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrmRecord:
+    """A record as it ought to be in the CRM: absolute values of fields that are the hub's own; None clears one.
+
+    `key` is the record's value of `key_field`, by which the CRM finds it. once: made if it is not there, and never
+    touched again (people work with it). aging: fields that change each day by themselves and are no reason to write.
+    content: bytes of a file.
+    """
+
+    object: str
+    key: str
+    key_field: str
+    fields: Mapping[str, Json]
+    about: str = ""
+    once: bool = False
+    aging: frozenset[str] = frozenset()
+    content: bytes = field(default=b"", repr=False)
+
+    @property
+    def digest(self) -> str:
+        """Tells whether the record says something new: SHA-256 of its fields but the aging ones, and its content."""
+        told = {name: value for name, value in self.fields.items() if name not in self.aging}
+        if self.once:
+            told = {}
+        text = json.dumps([self.object, self.key, told], sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode() + b"\0" + self.content).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushResult:
+    """What became of one record. `reason` has the CRM's own words, `mend` says what a person can do."""
+
+    object: str
+    key: str
+    outcome: Outcome
+    id: str = ""
+    reason: str = ""
+    mend: str = ""
+    about: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldChange:
+    """What a push would do to one field. `now` is None where it is empty, or the record is not there yet."""
+
+    object: str
+    key: str
+    field: str
+    now: Json
+    then: Json
+    about: str = ""
+
+
+class Crm(Protocol):
+    """A vendor where people work on renewals. Nothing here raises for one bad record: it becomes a result."""
+
+    def records(self, accounts: Sequence[AccountUsage]) -> tuple[Sequence[CrmRecord], Sequence[PushResult]]:
+        """What ought to be in the CRM, and what can't be said of whom. Reads only.
+
+        RetryableError (Hold: its budget of requests is used up) and PermanentError for the whole.
+        """
+
+    def differences(self, records: Sequence[CrmRecord]) -> Iterator[FieldChange]:
+        """What a push of these would change, read from the CRM now. Reads only."""
+
+    def push(self, records: Sequence[CrmRecord]) -> Iterator[PushResult]:
+        """Makes each record so; one result per record, as they come. Repeatable.
+
+        Where the CRM, or our budget there, stops it, what is left comes back as LATER.
+        """
+
+    def close(self) -> None:
+        """Lets connections go."""
+
+
+class CrmSetup(Protocol):
+    """What a CRM needs before a push, and how it gets it."""
+
+    def install(self, *, check_only: bool) -> Sequence[Finding]:
+        """Brings our fields, reports and permission sets, or only asks whether they would come. Repeatable."""
+
+    def doctor(self) -> Sequence[Finding]:
+        """A finding for each missing object, field and permission, with its mend; ok where there is none."""
+
+    def page(self) -> str:
+        """Where people see the rows."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connector:
     """What one connection offers; the hub asks `connector.purchases`, never which vendor it is.
@@ -233,6 +348,8 @@ class Connector:
     webhooks: Webhooks | None = None
     purchases: PurchaseSource | None = None
     licensing: Licensing | None = None
+    crm: Crm | None = None
+    crm_setup: CrmSetup | None = None
     catalog_key: str = ""  # the key in [[catalog]] rows that speaks of this vendor
     base_url: str = ""
     check: Callable[[], Sequence[Finding]] | None = None

@@ -10,6 +10,7 @@ from types import ModuleType
 import structlog
 from sqlalchemy import Connection
 
+import connectors.salesforce
 import connectors.stripe
 import connectors.zentitle
 from hub import catalog, settings
@@ -30,7 +31,11 @@ from hub.store.subjects import insert
 from hub.usage.portfolio import Portfolio, Shelf
 
 log = structlog.get_logger()
-KINDS: dict[str, ModuleType] = {"stripe": connectors.stripe, "zentitle": connectors.zentitle}
+KINDS: dict[str, ModuleType] = {
+    "salesforce": connectors.salesforce,
+    "stripe": connectors.stripe,
+    "zentitle": connectors.zentitle,
+}
 
 
 @dataclass(frozen=True)

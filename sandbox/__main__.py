@@ -8,6 +8,7 @@ import threading
 import click
 
 from connectors.emulation import Clock, Emulator, server
+from connectors.salesforce.emulator import SalesforceEmulator
 from connectors.stripe.emulator import StripeEmulator
 from connectors.zentitle.emulator import ZentitleEmulator
 
@@ -19,10 +20,18 @@ ZENTITLE_TENANT, ZENTITLE_CLIENT, ZENTITLE_SECRET = "t_sandbox", "hub", "sandbox
 @click.command()
 @click.option("--stripe-port", default=STRIPE_PORT, show_default=True)
 @click.option("--zentitle-port", default=ZENTITLE_PORT, show_default=True)
+@click.option("--salesforce-port", type=int, help="A bare emulated Salesforce org too, on this port (8103, say).")
 @click.option("--seed", default=0, show_default=True, help="Ids and faults repeat with it.")
 @click.option("--legacy", is_flag=True, help="Stripe speaks in the shapes of before 2025.")
 @click.option("--json", "as_json", is_flag=True, help="Print the addresses as JSON.")
-def main(stripe_port: int, zentitle_port: int, seed: int, legacy: bool, as_json: bool) -> None:  # noqa: FBT001
+def main(
+    stripe_port: int,
+    zentitle_port: int,
+    salesforce_port: int | None,
+    seed: int,
+    legacy: bool,  # noqa: FBT001
+    as_json: bool,  # noqa: FBT001
+) -> None:
     """Run the emulated vendors until Ctrl-C. Each has admin calls under /_sandbox/ (clock, faults, state)."""
     clock = Clock()
     stripe = StripeEmulator(clock, api_key=STRIPE_KEY, shape="legacy" if legacy else "current", seed=seed)
@@ -30,7 +39,10 @@ def main(stripe_port: int, zentitle_port: int, seed: int, legacy: bool, as_json:
     stop = threading.Event()
     for one in (signal.SIGTERM, signal.SIGINT):
         signal.signal(one, lambda *_: stop.set())
-    urls = {name: _serve(app, port) for name, app, port in _vendors(stripe, stripe_port, zentitle, zentitle_port)}
+    apps = _vendors(stripe, stripe_port, zentitle, zentitle_port)
+    if salesforce_port is not None:
+        apps.append(("salesforce", SalesforceEmulator(clock, installed=False), salesforce_port))
+    urls = {name: _serve(app, port) for name, app, port in apps}
     click.echo(_as_json(urls) if as_json else "\n".join(f"{name}: {url}" for name, url in urls.items()))
     stop.wait()
 

@@ -16,6 +16,7 @@ from typing import Any
 from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
+import connectors.salesforce
 import connectors.stripe
 import connectors.zentitle
 from connectors.emulation import Clock, Emulator, reply, serving
@@ -210,7 +211,16 @@ LICENSORS = {
         module=connectors.zentitle, emulator=Refusing, settings=_zentitle_settings, skus=("PRO-100", "TEAM-YEAR")
     )
 }
+
+
+def _salesforce_settings(url: str) -> dict[str, Any]:
+    known = {"kind": "salesforce", "base_url": url, "consumer_key": "app"}
+    return known | {"consumer_secret": f"{CANARY}-consumer-secret"}
+
+
+CRMS = {"salesforce"}  # where people work on renewals: tests/hub/test_renewals.py runs each
 CONNECTIONS = {  # every connector, with settings that have a canary in each secret
+    "salesforce": (connectors.salesforce, _salesforce_settings),
     "stripe": (connectors.stripe, _stripe_with_key),
     "zentitle": (connectors.zentitle, _zentitle_settings),
 }

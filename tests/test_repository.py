@@ -12,6 +12,7 @@ import click
 import pytest
 from pydantic import BaseModel
 
+import connectors.salesforce
 import connectors.stripe
 import connectors.zentitle
 from hub import settings
@@ -153,6 +154,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[timing]": settings.Timing,
     "[retention]": settings.Retention,
     "[usage]": settings.Usage,
+    "salesforce": connectors.salesforce.Settings,
     "stripe": connectors.stripe.Settings,
     "zentitle": connectors.zentitle.Settings,
     "[[catalog]]": settings.CatalogRow,

@@ -523,3 +523,19 @@ audit = Table(
     *_chained("audit"),
     sqlite_autoincrement=True,
 )
+
+crm_push = Table(
+    "crm_push",
+    metadata,
+    Column("connection", Text, primary_key=True),
+    Column("object", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("digest", Text),  # of what the CRM has; None: it never took it
+    Column("outcome", Text, nullable=False),  # of the newest try (ports.Outcome)
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("mend", Text, nullable=False, server_default=""),
+    Column("about", Text, nullable=False, server_default=""),
+    Column("sent_at", Time),  # when the CRM took it last
+    Column("tried_at", Time, nullable=False),
+    Index(None, "connection", "outcome"),
+)

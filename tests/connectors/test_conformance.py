@@ -44,6 +44,7 @@ def test_every_connector_runs_this_suite() -> None:
         assert (made.webhooks is not None) == (name in suite.SENDERS)
         assert (made.purchases is not None) == (name in suite.SELLERS)
         assert (made.licensing is not None) == (name in suite.LICENSORS)
+        assert (made.crm is not None) == (made.crm_setup is not None) == (name in suite.CRMS)
 
 
 @pytest.fixture(params=sorted(suite.CONNECTIONS))

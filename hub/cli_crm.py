@@ -1,0 +1,184 @@
+"""`hub salesforce`: bring the CRM its fields, see what it lacks, push what seat usage says."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from hub.ports import Connector, CrmSetup, Finding, PushResult
+    from hub.renewals import Plan
+    from hub.wiring import Hub
+
+NAME = "salesforce"  # the command's own name, and the kind of connection that it speaks to
+HELP = "Renewals in Salesforce: fields and reports, what is lacking, and the push of seat usage."
+SHOWN = 40  # results that are printed one by one
+
+_one_of_several = click.option("--connection", help="Which one, where there are several of this kind.")
+_summaries = click.option(
+    "--summaries", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="JSON list of usage summaries."
+)
+
+
+@click.option("--check-only", is_flag=True, help="Ask whether it would go; change nothing.")
+@_one_of_several
+@_summaries
+def install(*, check_only: bool, connection: str | None, summaries: Path | None, as_json: bool) -> None:
+    """Bring fields, layouts, report and permission sets; with --summaries push the first rows, too."""
+    hub, connector = _connector(connection)
+    setup = _setup_of(connector)
+    findings = [*setup.install(check_only=check_only)]
+    good = not any(one.level == "error" for one in findings)
+    results = _pushed(hub, connector, summaries) if good and summaries and not check_only else []
+    page = setup.page() if good else ""
+    if as_json:
+        told = {"findings": [_told(one) for one in findings], "page": page, "results": [asdict(one) for one in results]}
+        click.echo(json.dumps(told))
+    else:
+        _tell_findings(findings)
+        _tell_results(results)
+        _say(page and (f"It would stand here: {page}" if check_only else f"Here it is: {page}"))
+    _end(findings, results)
+
+
+@_one_of_several
+def doctor(*, connection: str | None, as_json: bool) -> None:
+    """Name each missing object, field and permission, and how to mend it."""
+    _, connector = _connector(connection)
+    findings = _setup_of(connector).doctor()
+    if as_json:
+        click.echo(json.dumps([_told(one) for one in findings]))
+    else:
+        _tell_findings(findings)
+    _end(findings, [])
+
+
+@click.option("--plan", is_flag=True, help="Show every field that would change; write nothing.")
+@_one_of_several
+@_summaries
+def push(*, plan: bool, connection: str | None, summaries: Path | None, as_json: bool) -> None:
+    """Push what changed in the usage summaries; one bad record never stops the rest."""
+    from hub import renewals  # noqa: PLC0415
+
+    hub, connector = _connector(connection)
+    if plan:
+        _tell_plan(renewals.plan(hub.store, connector, _read(summaries)), as_json=as_json)
+        return
+    results = _pushed(hub, connector, summaries)
+    if as_json:
+        click.echo(json.dumps([asdict(one) for one in results]))
+    else:
+        _tell_results(results)
+    _end([], results)
+
+
+COMMANDS: Mapping[str, Callable[..., None]] = {"install": install, "doctor": doctor, "push": push}
+
+
+def _connector(name: str | None) -> tuple[Hub, Connector]:
+    from hub.cli import NOT_FOUND, _fail, _ready_hub  # noqa: PLC0415
+
+    hub: Hub = _ready_hub()
+    found = [one for one in hub.connectors.values() if one.kind == NAME and name in {None, one.name}]
+    if not found:
+        known = f"no connection {name!r} of kind {NAME}" if name else f"no connection has kind {NAME}"
+        _fail(NOT_FOUND, f"{known}; add one to {hub.settings.path}")
+    if len(found) > 1:
+        raise click.UsageError(f"say which with --connection: {', '.join(one.name for one in found)}")
+    return hub, found[0]
+
+
+def _setup_of(connector: Connector) -> CrmSetup:
+    if connector.crm_setup is None:
+        raise click.UsageError(f"{connector.name} needs no set-up")
+    return connector.crm_setup
+
+
+def _read(file: Path | None) -> list[Any]:
+    from hub import summaries  # noqa: PLC0415
+
+    if file is None:
+        raise click.UsageError("say which summaries: --summaries FILE")
+    return summaries.read(file)
+
+
+def _pushed(hub: Hub, connector: Connector, file: Path | None) -> list[PushResult]:
+    from rich.progress import track  # noqa: PLC0415
+
+    from hub import renewals  # noqa: PLC0415
+    from hub.cli import err  # noqa: PLC0415
+
+    results = renewals.push(hub.store, connector, _read(file))
+    return list(track(results, description="pushing", console=err, transient=True, disable=not err.is_terminal))
+
+
+def _end(findings: Sequence[Finding], results: Sequence[PushResult]) -> None:
+    from hub.cli import NEEDS_ATTENTION  # noqa: PLC0415
+
+    if any(one.level == "error" for one in findings) or not all(one.outcome.is_done for one in results):
+        sys.exit(NEEDS_ATTENTION)
+
+
+# -- telling
+
+
+def _told(finding: Finding) -> dict[str, str]:
+    return {"level": finding.level, "about": finding.about, "problem": finding.problem, "mend": finding.mend}
+
+
+def _say(text: str) -> None:
+    from hub.cli import _plain, out  # noqa: PLC0415
+
+    if text:
+        out.print(_plain(text))
+
+
+def _tell_findings(findings: Sequence[Finding]) -> None:
+    from hub.cli import _tell_findings as tell  # noqa: PLC0415
+
+    tell(as_json=False, findings=findings)
+
+
+def _tell_results(results: Sequence[PushResult]) -> None:
+    from hub.cli import _plain, _table  # noqa: PLC0415
+
+    if not results:
+        return
+    counts = Counter(one.outcome.value for one in results)
+    _say(", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())))
+    open_ = [one for one in results if not one.outcome.is_done]
+    rows = [(one.outcome.value, _plain(one.about or one.key), _plain(one.reason), _plain(one.mend)) for one in open_]
+    if rows:
+        _table(("", "About", "Why", "Mend"), rows[:SHOWN])
+    if len(rows) > SHOWN:
+        _say(f"(and {len(rows) - SHOWN} more: --json has all)")
+
+
+def _tell_plan(plan: Plan, *, as_json: bool) -> None:
+    from hub.cli import _plain, _table  # noqa: PLC0415
+
+    if as_json:
+        told = {"changes": [asdict(one) for one in plan.changes], "unchanged": plan.unchanged}
+        click.echo(json.dumps(told | {"problems": [asdict(one) for one in plan.problems]}))
+        return
+    rows = [
+        (_plain(one.about or one.key), f"{one.object}.{one.field}", _plain(_shown(one.now)), _plain(_shown(one.then)))
+        for one in plan.changes
+    ]
+    _tell_results(plan.problems)
+    if rows:
+        _table(("About", "Field", "Now", "Then"), rows)
+    records = len({(one.object, one.key) for one in plan.changes})
+    _say(f"A push would change {len(rows)} fields of {records} records; {plan.unchanged} stay as they are.")
+
+
+def _shown(value: object, limit: int = 80) -> str:
+    text = "–" if value is None else str(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,0 +1,93 @@
+"""Summaries of seat usage to the CRM: what changed is sent, what is as it was is not, and every refusal is kept.
+
+Knows no vendor: it asks ports.Crm what ought to be there, and the record what is there already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from hub import rollup
+from hub.domain import UsageSummary
+from hub.ports import Connector, Crm, CrmRecord, FieldChange, Outcome, PushResult
+from hub.store import Store, pushes
+
+log = structlog.get_logger()
+REFRESH_S = 7 * 86_400.0  # what did not change is sent again after a week: somebody may have changed it there
+KEPT_AT_ONCE = 200  # results are kept in parts, so that a push that is cut off does not send all again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a push would do: each field, how many records stay as they are, and what can't be said of whom."""
+
+    changes: tuple[FieldChange, ...]
+    unchanged: int
+    problems: tuple[PushResult, ...]
+
+
+def plan(store: Store, connector: Connector, summaries: Iterable[UsageSummary]) -> Plan:
+    """What `push` would do now, field by field. Reads only."""
+    crm = _crm_of(connector)
+    fresh, same, problems = _fresh(store, connector.name, crm, summaries)
+    return Plan(changes=tuple(crm.differences(fresh)), unchanged=len(same), problems=tuple(problems))
+
+
+def push(store: Store, connector: Connector, summaries: Iterable[UsageSummary]) -> Iterator[PushResult]:
+    """Makes the CRM say what the summaries say; one result per record, each kept before it is given. Repeatable."""
+    crm = _crm_of(connector)
+    fresh, same, problems = _fresh(store, connector.name, crm, summaries)
+    store.write(lambda conn: pushes.drop_lacks(conn, connector.name, problems))
+    yield from _kept(store, connector.name, problems, {})
+    yield from (_unchanged(record) for record in same)
+    digests = {(record.object, record.key): record.digest for record in fresh}
+    yield from _kept(store, connector.name, crm.push(fresh), digests)
+
+
+def _fresh(
+    store: Store, connection: str, crm: Crm, summaries: Iterable[UsageSummary]
+) -> tuple[list[CrmRecord], list[CrmRecord], Sequence[PushResult]]:
+    """What says something new, what does not, and what can't be said."""
+    records, problems = crm.records(rollup.accounts(summaries))
+    with store.read() as conn:
+        known = pushes.taken(conn, connection, REFRESH_S)
+    same = [one for one in records if known.get((one.object, one.key)) == one.digest]
+    fresh = [one for one in records if known.get((one.object, one.key)) != one.digest]
+    return fresh, same, problems
+
+
+def _kept(
+    store: Store, connection: str, results: Iterable[PushResult], digests: dict[tuple[str, str], str]
+) -> Iterator[PushResult]:
+    part: list[PushResult] = []
+
+    def keep() -> None:
+        done = [(one, digests.get((one.object, one.key))) for one in part]
+        store.write(lambda conn: pushes.keep(conn, connection, done))
+        part.clear()
+
+    try:
+        for one in results:
+            part.append(one)
+            if len(part) == KEPT_AT_ONCE:
+                told = list(part)
+                keep()
+                yield from told
+        told = list(part)
+    finally:  # what was sent is kept, however this ends
+        if part:
+            keep()
+    yield from told
+
+
+def _unchanged(record: CrmRecord) -> PushResult:
+    return PushResult(object=record.object, key=record.key, outcome=Outcome.UNCHANGED, about=record.about)
+
+
+def _crm_of(connector: Connector) -> Crm:
+    if connector.crm is None:
+        raise LookupError(connector.name)
+    return connector.crm

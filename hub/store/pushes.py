@@ -1,0 +1,75 @@
+"""What the CRM has of each record, and what became of the newest try.
+
+Every function takes the connection of the transaction that it is part of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, func, select, update
+
+from hub.ports import Outcome, PushResult
+from hub.store.records import raise_review
+from hub.store.schema import crm_push, db_now, review
+from hub.store.subjects import insert
+
+KIND = "crm"  # of the review tasks
+_P = crm_push.c
+
+
+def taken(conn: Connection, connection: str, younger_s: float) -> dict[tuple[str, str], str]:
+    """The digest of what the CRM took within so many seconds, by (object, key)."""
+    fresh = (_P.connection == connection) & _P.digest.is_not(None) & (_P.sent_at > db_now() - younger_s)
+    rows = conn.execute(select(_P.object, _P.key, _P.digest).where(fresh))
+    return {(row.object, row.key): row.digest for row in rows}
+
+
+def keep(conn: Connection, connection: str, done: Sequence[tuple[PushResult, str | None]]) -> None:
+    """Each result, with the digest of what was sent; what needs a person becomes a review task, or closes one."""
+    for result, digest in done:
+        _keep(conn, connection, result, digest if result.outcome.is_done else None)
+        key = f"{KIND}:{connection}:{result.object}:{result.key}"
+        if result.outcome.needs_a_person:
+            raise_review(conn, key, KIND, None, _task(result))
+        elif result.outcome.is_done:
+            conn.execute(
+                update(review).where(review.c.key == key, review.c.open).values(open=False, closed_at=db_now())
+            )
+
+
+def drop_lacks(conn: Connection, connection: str, still: Sequence[PushResult]) -> None:
+    """Fields and customers that were lacking and are not any more: their rows go, their review tasks close."""
+    left = {(one.object, one.key) for one in still}
+    gone = (_P.connection == connection) & _P.outcome.in_([Outcome.DEGRADED, Outcome.UNMATCHED, Outcome.AMBIGUOUS])
+    for row in conn.execute(select(_P.object, _P.key).where(gone)).all():
+        if (row.object, row.key) in left:
+            continue
+        mine = (_P.connection == connection) & (_P.object == row.object) & (_P.key == row.key)
+        conn.execute(crm_push.delete().where(mine))
+        key = f"{KIND}:{connection}:{row.object}:{row.key}"
+        conn.execute(update(review).where(review.c.key == key, review.c.open).values(open=False, closed_at=db_now()))
+
+
+def standing(conn: Connection, connection: str) -> Mapping[str, int]:
+    """How many records stand how, by outcome."""
+    stmt = select(_P.outcome, func.count()).where(_P.connection == connection).group_by(_P.outcome)
+    return {outcome: int(count) for outcome, count in conn.execute(stmt)}
+
+
+def _keep(conn: Connection, connection: str, result: PushResult, digest: str | None) -> None:
+    told: dict[str, Any] = {
+        "outcome": result.outcome,
+        "reason": result.reason,
+        "mend": result.mend,
+        "about": result.about,
+        "tried_at": db_now(),
+    }
+    sent = {"digest": digest, "sent_at": db_now()} if digest else {}
+    stmt = insert(conn, crm_push).values(connection=connection, object=result.object, key=result.key, **told, **sent)
+    conn.execute(stmt.on_conflict_do_update(index_elements=["connection", "object", "key"], set_={**told, **sent}))
+
+
+def _task(result: PushResult) -> str:
+    return f"{result.about or result.key}: {result.reason} — {result.mend}"

@@ -1,0 +1,140 @@
+"""install and doctor, on orgs that lack something."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from connectors.emulation import serving
+from connectors.salesforce import fields as f
+from connectors.salesforce import metadata
+from connectors.salesforce.client import Client
+from connectors.salesforce.emulator import SalesforceEmulator
+from connectors.salesforce.settings import Settings
+from connectors.salesforce.setup import SalesforceSetup
+from hub.ports import Finding
+from tests.conformance import deps
+
+
+@pytest.fixture
+def bare() -> SalesforceEmulator:
+    return SalesforceEmulator(installed=False)
+
+
+@pytest.fixture
+def setup_of(bare: SalesforceEmulator) -> Iterator[SalesforceSetup]:
+    with serving(bare) as url:
+        settings = Settings(base_url=url, consumer_key="sandbox-consumer", consumer_secret="sandbox-secret")
+        client = Client(settings, deps())
+        yield SalesforceSetup("sf", settings, lambda: client, poll_s=0.01)
+        client.close()
+
+
+def levels(findings: list[Finding] | tuple[Finding, ...]) -> set[str]:
+    return {one.level for one in findings}
+
+
+def test_a_bare_org_is_made_ready(bare: SalesforceEmulator, setup_of: SalesforceSetup) -> None:
+    ill = setup_of.doctor()
+    assert levels(list(ill)) == {"error", "warning"}
+    assert all(one.mend == "run `hub salesforce install`" for one in ill)
+    assert levels(list(setup_of.install(check_only=False))) == {"ok"}
+    assert [one.level for one in setup_of.doctor()] == ["ok"]
+    assert levels(list(setup_of.install(check_only=False))) == {"ok"}
+    assert len(bare.rows("PermissionSetAssignment")) == 1
+
+
+def test_a_check_changes_nothing(bare: SalesforceEmulator, setup_of: SalesforceSetup) -> None:
+    (found,) = setup_of.install(check_only=True)
+    assert (found.level, "would come" in found.problem) == ("ok", True)
+    assert f.SUMMARY.lower() not in bare.records.kinds
+    assert bare.rows("PermissionSet") == []
+
+
+def test_a_user_who_may_not_deploy_is_told_both_ways_out(bare: SalesforceEmulator, setup_of: SalesforceSetup) -> None:
+    bare.may_deploy = False
+    (found,) = setup_of.install(check_only=False)
+    assert found.level == "error"
+    assert "Modify Metadata" in found.mend
+    assert "sf project deploy start" in found.mend
+
+
+def test_a_user_who_may_not_take_the_permission_set_is_told_where(
+    bare: SalesforceEmulator, setup_of: SalesforceSetup
+) -> None:
+    bare.admin("deny", {"object": "PermissionSetAssignment", "what": ["create"]})
+    found = setup_of.install(check_only=False)
+    assert [one.level for one in found] == ["ok", "error"]
+    assert "Manage Assignments" in found[1].mend
+    assert all("permission set License Usage: Integration" in one.mend for one in setup_of.doctor())
+
+
+def test_a_failure_in_the_zip_names_its_component_and_changes_nothing(
+    bare: SalesforceEmulator, setup_of: SalesforceSetup
+) -> None:
+    del bare.records.kinds["opportunity"].columns["name"]
+    bare.records.kinds.pop("task")
+    found = setup_of.install(check_only=False)
+    assert levels(list(found)) == {"error"}
+    assert any("Activity" in one.problem for one in found)
+    assert f.SUMMARY.lower() not in bare.records.kinds
+
+
+@pytest.mark.parametrize("name", [f"{f.SUMMARY}.Drop_Pct__c", "Account.License_Signal__c", "Task.License_Alert_Key__c"])
+def test_the_doctor_names_a_hidden_field(org: SalesforceEmulator, setup: SalesforceSetup, name: str) -> None:
+    org.admin("hide", {"field": name})
+    (found,) = setup.doctor()
+    assert found.problem.startswith(f"{name}: the field is missing, or no permission set")
+    assert found.level == ("error" if "Key" in name else "warning")
+
+
+def test_the_doctor_tells_a_field_that_may_only_be_read(org: SalesforceEmulator, setup: SalesforceSetup) -> None:
+    org.permission_sets[f.INTEGRATION] = org.permission_sets[f.READER]
+    problems = [one.problem for one in setup.doctor()]
+    assert "Account.License_Signal__c: the hub's user may read the field, not write it" in problems
+
+
+def test_the_doctor_tells_a_key_that_is_no_unique_external_id(org: SalesforceEmulator, setup: SalesforceSetup) -> None:
+    kind = org.records.kinds[f.SUMMARY.lower()]
+    del kind.columns["usage_key__c"]
+    kind.add(type(next(iter(kind.columns.values())))(name="Usage_Key__c", type="string", length=120))
+    assert any("no unique external id" in one.problem for one in setup.doctor())
+
+
+def test_the_doctor_looks_for_the_field_that_customers_are_matched_by(org: SalesforceEmulator, client: Client) -> None:
+    settings = client._settings.model_copy(update={"account_field": "Zentitle_Customer_ID__c"})
+    setup = SalesforceSetup("sf", settings, lambda: client)
+    assert any("Zentitle_Customer_ID__c, by which customers are matched" in one.problem for one in setup.doctor())
+    org.add_vendor_package()
+    found = setup.doctor()
+    assert levels(list(found)) == {"ok"}
+    assert any("licensing vendor's own package" in one.problem for one in found)
+
+
+def test_the_doctor_tells_what_made_records_need(org: SalesforceEmulator, setup: SalesforceSetup) -> None:
+    org.admin("hide", {"field": "Task.ActivityDate"})
+    assert any("may not write ActivityDate" in one.problem and "tasks = false" in one.mend for one in setup.doctor())
+
+
+def test_the_doctor_tells_refused_credentials_and_an_org_that_is_away(
+    org: SalesforceEmulator, setup: SalesforceSetup
+) -> None:
+    org.faults.configure({"rates": {"error": 1.0}})
+    (found,) = setup.doctor()
+    assert (found.level, "try again" in found.mend) == ("error", True)
+    org.faults.configure({"rates": {}})
+    org.oauth.public_keys.clear()
+    org.oauth.given.clear()
+    (found,) = setup.doctor()
+    assert (found.level, "consumer_key" in found.mend) == ("error", True)
+
+
+def test_the_doctor_tells_a_budget_that_is_used_up(org: SalesforceEmulator, setup: SalesforceSetup) -> None:
+    org.admin("usage", {"used": 90_000})
+    assert any("daily API requests" in one.problem and one.level == "warning" for one in setup.doctor())
+
+
+def test_the_zip_that_is_deployed_is_the_one_that_is_shipped(org: SalesforceEmulator) -> None:
+    names = {one.name for one in org.records.kinds[f.SUMMARY.lower()].columns.values() if one.custom}
+    assert names == set(metadata.objects()[f.SUMMARY])
