@@ -32,6 +32,7 @@ from hub.errors import ConfigurationError, HubError, PermanentError, RetryableEr
 from hub.ports import Changed, Deps, Finding, Found, Gone, SeeOther, Waiting
 
 PAGE = 100  # Stripe's most
+_PRODUCT = ".price.product"
 _MOST_TYPES = 20  # that `types` takes
 # Customer events make no purchase due.
 _TYPES = tuple(type_ for type_ in EVENTS if type_.rpartition(".")[0] != "customer")
@@ -83,6 +84,7 @@ class Client:
         self._source, self._livemode = source, settings.livemode
         self._limiter, self._answered = deps.limiter, deps.answered
         self._key = settings.api_key
+        self._tells_products = True
         self._http = _Http(deps.connect_timeout_s, deps.read_timeout_s)
         self._stripe = stripe.StripeClient(
             settings.api_key.get_secret_value(),
@@ -297,19 +299,39 @@ class Client:
             invoice = {**invoice, "lines": {"data": lines, "has_more": False}}
         return payments.with_prices(self, invoice)
 
-    def _pages(self, path: str, **params: object) -> Iterator[Object]:
+    def _pages(self, path: str, *, expand: Sequence[str] = (), **params: object) -> Iterator[Object]:
         """Every object of a list, page by page."""
         while True:
-            page = self._get(path, limit=PAGE, **params)
+            page = self._get(path, expand=expand, limit=PAGE, **params)
             found_rows = rows(page, "data")
             yield from found_rows
             if page.get("has_more") is not True or not found_rows:
                 return
             params["starting_after"] = found_rows[-1].get("id")
 
-    def _get(self, path: str, **params: object) -> Object:
-        """The JSON object at `path`; RetryableError, PermanentError (_Missing among them). Repeatable."""
-        return self._ask("get", path, **params)
+    def _get(self, path: str, *, expand: Sequence[str] = (), **params: object) -> Object:
+        """The JSON object at `path`; RetryableError, PermanentError (_Missing among them). Repeatable.
+
+        Products only tell more (their metadata): where they can't be had, it is read without them from then on.
+        """
+        plain = [one for one in expand if not one.endswith(_PRODUCT)]
+        wanted = [*expand] if self._tells_products else plain
+        if wanted == plain:
+            return self._expanded(path, plain, params)
+        try:
+            return self._expanded(path, wanted, params)
+        except _Missing:
+            raise
+        except PermanentError as error:
+            answer = self._expanded(path, plain, params)
+            self._tells_products = False
+            _log.warning(
+                "products are not read, so their metadata is not seen: %s", error, extra={"source": self._source}
+            )
+            return answer
+
+    def _expanded(self, path: str, expand: Sequence[str], params: Mapping[str, object]) -> Object:
+        return self._ask("get", path, **({"expand": expand} if expand else {}), **params)
 
     def _ask(self, method: str, path: str, **params: object) -> Object:
         """The JSON object in the answer. RetryableError of a post: nobody knows whether it was done."""

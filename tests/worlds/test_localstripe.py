@@ -25,14 +25,13 @@ from tests.world import Town
 
 pytestmark = pytest.mark.timeout(120)
 GRACE = timedelta(days=7)
-# It listens on every address when started by its own command, and keeps its objects in /tmp. Its items have no `price`,
-# which Stripe's have had in every version since 2020, beside the plan: what can't be expanded it refuses.
+# It listens on every address when started by its own command, and keeps its objects in /tmp. Its items have no `price`
+# beside the plan, and it refuses what it can't expand: products are not read then.
 START = """
 import sys
 from aiohttp import web
 from localstripe import resources, server
 resources.Store.dump_to_disk = lambda self: None
-resources.SubscriptionItem.price = property(lambda self: self.plan)
 web.run_app(server.app, host="127.0.0.1", port=int(sys.argv[1]), print=None)
 """
 CONFIG = """

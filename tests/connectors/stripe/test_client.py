@@ -223,6 +223,17 @@ def test_a_request_carries_the_key_the_account_and_the_pinned_version(bench: Ben
     assert sorted(request.args.values()) == ["customer", "items.data.price.product", "latest_invoice"]
 
 
+@pytest.mark.parametrize("status", [400, 403])
+def test_where_products_can_not_be_read_the_sale_is_read_without_them_from_then_on(bench: Bench, status: int) -> None:
+    def answer(request: Request) -> Any:
+        told = "items.data.price.product" in request.args.values()
+        return (status, an_error("may not be expanded")) if told else a_subscription(FIRST)
+
+    bench.stub.answers["/v1/subscriptions/sub_1QaFirst"] = answer
+    assert bench.paid_until() == bench.paid_until() == [at(START + YEAR)]
+    assert len(bench.stub.requests) == 3
+
+
 def test_an_unpaid_latest_invoice_leads_to_the_list(bench: Bench) -> None:
     past_due = a_subscription(UNPAID, status="past_due")
     bench.stub.answers |= {"/v1/subscriptions/sub_1QaFirst": past_due, "/v1/invoices": a_list(FIRST, UNPAID)}
