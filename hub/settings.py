@@ -13,9 +13,10 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from hub.errors import ConfigurationError
+from hub.outbound.targets import Allowed, allowed
 
 Model = TypeVar("Model", bound=BaseModel)
 Seconds = Annotated[float, Field(ge=0)]
@@ -83,6 +84,30 @@ class Timing(_Section):
     breaker: Annotated[float, Field(gt=0)] = 30
 
 
+class Outbound(_Section):
+    """`[outbound]`: what is sent to consumers (docs/deliveries.md)."""
+
+    allow: tuple[str, ...] = ()
+    delivery_threads: Annotated[int, Field(ge=2, le=1024)] = 256
+
+    @field_validator("allow")
+    @classmethod
+    def _are_networks(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
+        for one in entries:
+            try:
+                allowed(one)
+            except ValueError:
+                raise ValueError(
+                    f"{one!r} is no address: write 127.0.0.1, 10.1.0.0/16 or [::1]:8080 (names are not taken)"
+                ) from None
+        return entries
+
+    @property
+    def allowed(self) -> tuple[Allowed, ...]:
+        """The list, read."""
+        return tuple(allowed(one) for one in self.allow)
+
+
 Sku = Annotated[str, Field(min_length=1, max_length=50)]
 MEANINGS = ("sku", "bundle", "adds_to", "maintains")
 
@@ -137,6 +162,7 @@ class Settings(_Section):
     hub: HubSection
     policy: Policy = Policy()
     timing: Timing = Timing()
+    outbound: Outbound = Outbound()
     connections: Annotated[Mapping[str, Mapping[str, Any]], Field(repr=False)]  # their secrets are still plain
     catalog: tuple[CatalogRow, ...] = ()
 
@@ -157,7 +183,7 @@ def load(path: str | Path | None = None, environ: Mapping[str, str] | None = Non
     file = Path(path or environ.get("HUB_CONFIG") or "hub.toml")
     raw = _resolve(_read(file), file, environ)
     hub = {**_table(raw, "hub", file), **_overrides(environ)}
-    known = {"hub", "policy", "timing", "connections", "catalog"}
+    known = {"hub", "policy", "timing", "outbound", "connections", "catalog"}
     if unknown := sorted(set(raw) - known):
         raise ConfigurationError(f"unknown table [{unknown[0]}]", where=str(file), mend=f"known: {sorted(known)}")
     connections = _table(raw, "connections", file)
@@ -168,6 +194,7 @@ def load(path: str | Path | None = None, environ: Mapping[str, str] | None = Non
         hub=parse(HubSection, hub, file, "hub"),
         policy=parse(Policy, _table(raw, "policy", file), file, "policy"),
         timing=parse(Timing, _table(raw, "timing", file), file, "timing"),
+        outbound=parse(Outbound, _table(raw, "outbound", file), file, "outbound"),
         connections=connections,
         catalog=_catalog(raw.get("catalog", []), file),
     )

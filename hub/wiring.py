@@ -17,6 +17,9 @@ from hub.bell import Bell
 from hub.errors import ConfigurationError, HubError
 from hub.limits import RecordLimiter, RecordTokens
 from hub.log import hide, secrets_in
+from hub.outbound.deliver import Office
+from hub.outbound.endpoints import Endpoints
+from hub.outbound.sending import TOTAL_S, Sender
 from hub.policy import Rules
 from hub.ports import Connector, Deps
 from hub.reconcile import CUSTOMERS_LISTED, Shop
@@ -27,6 +30,7 @@ from hub.store.migrate import check_version
 from hub.store.subjects import insert
 
 log = structlog.get_logger()
+SPARE_S = 10.0  # beyond the longest attempt, to begin and to keep it
 KINDS: dict[str, ModuleType] = {"stripe": connectors.stripe, "zentitle": connectors.zentitle}
 
 
@@ -60,6 +64,18 @@ class Hub:
             timing=self.settings.timing,
             secret=self.settings.secret,
             observe=self.observe,
+        )
+
+    @cached_property
+    def office(self) -> Office:
+        """What deliveries need."""
+        sender = Sender(self.settings.outbound.allowed)
+        return Office(
+            store=self.store,
+            sender=sender,
+            endpoints=Endpoints(self.store, sender, self.settings.secrets),
+            lease_s=max(self.settings.timing.lease, TOTAL_S + SPARE_S),
+            drain_s=self.settings.timing.drain,
         )
 
 

@@ -22,8 +22,9 @@ from rq.job import Job
 from hub import jobs, limits
 from hub.drain import left_alone
 from hub.errors import HubError
+from hub.outbound import deliver
 from hub.runtime import die_with_parent
-from hub.store import subjects
+from hub.store import outbound, subjects
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -50,14 +51,17 @@ def work(hub: Hub, kind: str) -> None:
             _work_on_rq(hub, kind, stop)
         else:
             stop.wait(POLL_WITHOUT_REDIS_S)
-        if not stop.asked and _is_due(hub):
+        if not stop.asked and _is_due(hub, kind):
             stop.run_child(lambda: jobs.drain(kind))
 
 
-def _is_due(hub: Hub) -> bool:
+def _is_due(hub: Hub, kind: str) -> bool:
     """Whether there is work now. Leaves no connection open that a forked child could find."""
     try:
         with hub.store.read() as conn:
+            if kind == deliver.KIND:
+                wait = outbound.next_due(conn)
+                return wait is not None and wait <= 0
             wait = subjects.next_due(conn, left_alone(hub.shop, conn))
             return (wait is not None and wait <= 0) or bool(subjects.suspects(conn, 1))
     except HubError as error:
