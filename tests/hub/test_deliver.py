@@ -1,15 +1,17 @@
-"""Deliveries: each message once and again until it is taken, the same id and bytes, whatever breaks. On both databases."""
+"""Deliveries: each message once and again until it is taken, the same id and bytes, whatever breaks."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -38,6 +40,7 @@ SECRET = b"a secret of the tests, long enough for all of them"
 BY = By(actor="ida", origin="test")
 BELL = Bell("")
 LEASE_S = 0.8
+ON_BOTH = pytest.mark.parametrize("record", ["sqlite", "postgres"], indirect=True)
 
 
 def an_office(store: Store, *, total_s: float = 5.0, lease_s: float = LEASE_S, drain_s: float = 20.0) -> Office:
@@ -47,9 +50,31 @@ def an_office(store: Store, *, total_s: float = 5.0, lease_s: float = LEASE_S, d
     )
 
 
+@pytest.fixture(scope="session")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A record of SQLite with its tables, to be copied."""
+    file = tmp_path_factory.mktemp("empty") / "hub.sqlite"
+    store = Store(f"sqlite:///{file}")
+    upgrade(store)
+    store.close()
+    return file
+
+
 @pytest.fixture
-def office(store: Store) -> Iterator[Office]:
-    made = an_office(store)
+def record(request: pytest.FixtureRequest, empty: Path, tmp_path: Path) -> Iterator[Store]:
+    """On SQLite, unless a test is given PostgreSQL."""
+    if getattr(request, "param", "sqlite") == "postgres":
+        made = Store(request.getfixturevalue("postgres_url"), settle_s=0)
+        upgrade(made)
+    else:
+        made = Store(f"sqlite:///{shutil.copy(empty, tmp_path)}", settle_s=0)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def office(record: Store) -> Iterator[Office]:
+    made = an_office(record)
     yield made
     made.sender.close()
     arm("")
@@ -121,6 +146,7 @@ def types(store: Store) -> list[str]:
         return sorted(conn.execute(select(message.c.type).where(message.c.type.startswith("hub."))).scalars())
 
 
+@ON_BOTH
 def test_every_message_is_sent_once_signed_as_its_receiver_verifies_it(office: Office, sink: Sink) -> None:
     id_, secret = office.endpoints.add(Wish(url=sink.url, headers={"X-Tenant": "acme"}), BY)
     ids = tell(office.store, 30)
@@ -159,6 +185,7 @@ def test_I9_id_and_body_are_the_same_over_all_attempts_and_timestamp_and_signatu
     assert [tuple(row) for row in numbers] == [(number, 500) for number in range(1, 11)]
 
 
+@ON_BOTH
 def test_I9_what_is_sent_again_by_order_keeps_its_id_and_what_was_given_up_comes_back(
     office: Office, sink: Sink
 ) -> None:
@@ -185,6 +212,7 @@ def test_I9_what_is_sent_again_by_order_keeps_its_id_and_what_was_given_up_comes
     assert orders == 4
 
 
+@ON_BOTH
 def test_a_gap_is_sent_or_skipped_by_choice_and_nothing_is_dropped_while_disabled(office: Office, sink: Sink) -> None:
     sends, skips = add(office, sink), add(office, sink)
     for one in (sends, skips):
@@ -236,6 +264,7 @@ def test_people_are_told_at_the_fourth_failure_and_once(office: Office, sink: Si
     assert the_endpoint(office.store, id_).health.failing_since is None
 
 
+@ON_BOTH
 def test_an_endpoint_that_only_failed_for_120_hours_is_disabled(office: Office, sink: Sink) -> None:
     id_ = add(office, sink, filter=Filter(types=("entitlement.*",)))
     sink.answer = 500
@@ -289,9 +318,7 @@ def test_S12_a_redirect_is_not_followed(office: Office, sink: Sink) -> None:
         (Filter(condition="data.seats >= 0"), ["a-0", "b-0"]),
     ],
 )
-def test_an_endpoint_gets_what_its_filter_takes(
-    office: Office, sink: Sink, wish: Filter, expected: list[str]
-) -> None:
+def test_an_endpoint_gets_what_its_filter_takes(office: Office, sink: Sink, wish: Filter, expected: list[str]) -> None:
     id_ = add(office, sink, filter=wish)
     for customer in ("a", "b"):
         tell(office.store, customer=customer)
@@ -315,6 +342,7 @@ def test_a_condition_that_can_t_be_is_refused_with_its_column(office: Office, si
         add(office, sink, filter=Filter(condition="data.entitlements.exists(x, x == '1')"))
 
 
+@ON_BOTH
 def test_I5_kept_in_order_one_customer_s_messages_come_one_by_one_and_another_s_beside_them(
     office: Office, sink: Sink
 ) -> None:
@@ -350,10 +378,12 @@ def test_a_rate_is_kept(office: Office, sink: Sink) -> None:
     tell(office.store, 30)
     quick = an_office(office.store, drain_s=0.5)
     drain(quick)
+    quick.sender.close()
     assert 10 <= len(sink.got) <= 14, "two seconds' worth at first, then five a second"
 
 
-def test_one_dead_endpoint_slows_no_other(office: Office, sink: Sink) -> None:
+def test_one_dead_endpoint_slows_no_other(record: Store, sink: Sink) -> None:
+    office = an_office(record, total_s=1, drain_s=2, lease_s=10)
     let_go = threading.Event()
     with ExitStack() as stack:
         stack.callback(let_go.set)
@@ -369,6 +399,7 @@ def test_one_dead_endpoint_slows_no_other(office: Office, sink: Sink) -> None:
         took = time.monotonic() - began
         let_go.set()
         worker.join()
+    office.sender.close()
     assert len(sink.got) == 200
     assert took < 4
 
@@ -431,46 +462,52 @@ def test_nothing_goes_out_unsigned_where_the_hub_s_secret_is_gone(office: Office
 POINTS = [name for name in NAMES if name.startswith(("fan_out.", "delivery."))]
 
 
-@pytest.mark.parametrize("how", ["exit", "raise", "sleep"])
-@pytest.mark.parametrize("name", POINTS)
+@pytest.mark.parametrize(
+    ("record", "how"), [("postgres", "exit"), ("sqlite", "raise"), ("sqlite", "sleep")], indirect=["record"]
+)
 def test_F04_whatever_fails_where_every_message_is_delivered_and_none_is_made_twice(
-    name: str, how: str, tmp_path: Any, request: pytest.FixtureRequest
+    office: Office, sink: Sink, how: str
 ) -> None:
-    url = request.getfixturevalue("postgres_url") if how == "exit" else f"sqlite:///{tmp_path}/hub.sqlite"
-    store = Store(url, settle_s=0)
-    upgrade(store)
-    office = an_office(store, lease_s=0.5)
-    with a_sink() as sink:
-        add(office, sink)
-        ids = tell(store, 5)
-        store.close()
-        spec = f"{name}=sleep:1.0" if how == "sleep" else f"{name}={how}"
-        pid = os.fork()
-        if pid == 0:
-            code = 1
-            try:
-                arm(spec)
-                deliver.drain(office, BELL, 4, stop=lambda: False)
-                code = 0
-            except FailpointError:
-                code = 7
-            finally:
-                os._exit(code)
-        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        assert code == {"exit": 9, "sleep": 0}.get(how, code)
-        if how == "raise":
-            due_now(store)
-        end = time.monotonic() + 10
-        while states(store) != {"delivered": 5} and time.monotonic() < end:
-            drain(office, 4)
-            time.sleep(0.05)
-        assert states(store) == {"delivered": 5}
-        assert set(sink.ids()) == set(ids)
-        assert len({(got.id, got.body) for got in sink.got}) == 5
-    office.sender.close()
-    store.close()
+    add(office, sink)
+    hasty = an_office(office.store, lease_s=0.4)
+    told: list[str] = []
+    for number, name in enumerate(POINTS):
+        told += tell(office.store, 3, first=3 * number)
+        office.store.close()
+        code = failing(hasty, f"{name}=sleep:0.6" if how == "sleep" else f"{name}={how}")
+        assert code == {"exit": 9, "sleep": 0, "raise": code}[how], name
+        until_delivered(hasty, len(told))
+        assert set(sink.ids()) == set(told), name
+        assert len({(got.id, got.body) for got in sink.got}) == len(told), name
+    hasty.sender.close()
 
 
+def failing(office: Office, spec: str) -> int:
+    """The exit code of a process that drains and fails so."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            arm(spec)
+            deliver.drain(office, BELL, 4, stop=lambda: False)
+            code = 0
+        except FailpointError:
+            code = 7
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def until_delivered(office: Office, count: int) -> None:
+    """What the dead process had is taken over when its lease ends."""
+    end = time.monotonic() + 10
+    while states(office.store) != {"delivered": count} and time.monotonic() < end:
+        due_now(office.store)
+        drain(office, 4)
+    assert states(office.store) == {"delivered": count}
+
+
+@ON_BOTH
 def test_two_workers_at_once_send_nothing_twice(office: Office, sink: Sink) -> None:
     add(office, sink)
     ids = tell(office.store, 120)
@@ -480,6 +517,8 @@ def test_two_workers_at_once_send_nothing_twice(office: Office, sink: Sink) -> N
         one.start()
     for one in workers:
         one.join()
+    for one_office in others:
+        one_office.sender.close()
     assert Counter(sink.ids()) == Counter(ids)
 
 
@@ -517,19 +556,17 @@ def storm(office: Office, events: int, seed: int) -> None:
         assert {got.path for got in sink.got} == {"/hook"}
 
 
-def test_F16_a_consumer_that_fails_a_fifth_of_the_time_gets_every_event(tmp_path: Any) -> None:
-    store = Store(f"sqlite:///{tmp_path}/hub.sqlite", settle_s=0)
-    upgrade(store)
-    office = an_office(store, drain_s=5, lease_s=10)
+def test_F16_a_consumer_that_fails_a_fifth_of_the_time_gets_every_event(record: Store) -> None:
+    office = an_office(record, drain_s=5, lease_s=10)
     storm(office, 150, 16)
     office.sender.close()
-    store.close()
 
 
 @pytest.mark.full
 @pytest.mark.timeout(3000)
-def test_F16_the_same_with_5000_events(store: Store) -> None:
-    office = an_office(store, drain_s=5, lease_s=10)
+@ON_BOTH
+def test_F16_the_same_with_5000_events(record: Store) -> None:
+    office = an_office(record, drain_s=5, lease_s=10)
     storm(office, 5000, 1616)
     office.sender.close()
 
