@@ -6,7 +6,7 @@ export XDG_RUNTIME_DIR ?= /tmp
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 JOBS   ?= 2
 
-.PHONY: help run test test-browser check setup setup-run fix lint types bench chaos-full lock clean
+.PHONY: help run test test-browser test-node check setup setup-run fix lint types bench chaos-full lock clean
 
 help:  ## This list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -21,6 +21,12 @@ test-browser: setup $(VENV)/browser.stamp  ## The console in a real browser: key
 	@command -v $(CHROMIUM) >/dev/null || { echo "make test-browser needs Chromium: apt-get install chromium, or name one with CHROMIUM=..."; exit 1; }
 	@CHROMIUM=$(CHROMIUM) $(BIN)/python -m pytest -q -p no:randomly tests/browser
 CHROMIUM ?= /usr/bin/chromium
+
+test-node: setup  ## Signatures of deliveries, verified by the JavaScript library (needs Node and npm).
+	@command -v npm >/dev/null || { echo "make test-node needs Node and npm: apt-get install nodejs npm"; exit 1; }
+	@mkdir -p var/node-webhooks && cp tests/node/webhooks/* var/node-webhooks/
+	@cd var/node-webhooks && npm install --silent --no-audit --no-fund --no-package-lock
+	@$(BIN)/python tests/node/webhooks/sign.py | node var/node-webhooks/verify.mjs
 
 check: setup lint types test  ## Everything that must hold: format, lint, types, tests.
 

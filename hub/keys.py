@@ -36,7 +36,7 @@ def create(store: Store, name: str, scopes: Sequence[str], days: int | None, *, 
 
     def unit(conn: Connection) -> None:
         keys.add(conn, prefix, digest(key), name, sorted(set(scopes)), None if days is None else days * 86400.0)
-        records.audit(conn, by, "command line", "key created", prefix, {"name": name, "scopes": sorted(set(scopes))})
+        records.audit(conn, by, "command line", "key created", prefix, {"name": name, "scopes": [*sorted(set(scopes))]})
 
     store.write(unit)
     return key

@@ -151,6 +151,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[hub]": settings.HubSection,
     "[policy]": settings.Policy,
     "[timing]": settings.Timing,
+    "[outbound]": settings.Outbound,
     "stripe": connectors.stripe.Settings,
     "zentitle": connectors.zentitle.Settings,
     "[[catalog]]": settings.CatalogRow,
