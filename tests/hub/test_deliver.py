@@ -148,7 +148,7 @@ def types(store: Store) -> list[str]:
 
 @ON_BOTH
 def test_every_message_is_sent_once_signed_as_its_receiver_verifies_it(office: Office, sink: Sink) -> None:
-    id_, secret = office.endpoints.add(Wish(url=sink.url, headers={"X-Tenant": "acme"}), BY)
+    _, secret = office.endpoints.add(Wish(url=sink.url, headers={"X-Tenant": "acme"}), BY)
     ids = tell(office.store, 30)
     assert drain(office) == 30
     assert sorted(sink.ids()) == sorted(ids)
@@ -284,7 +284,7 @@ def test_an_endpoint_that_only_failed_for_120_hours_is_disabled(office: Office, 
 def test_a_retry_after_holds_everything_that_goes_there(office: Office, sink: Sink) -> None:
     add(office, sink)
     tell(office.store, 1)
-    sink.answer = lambda handler, got: handler.say(429, Retry_After="120")
+    sink.answer = lambda handler, _got: handler.say(429, Retry_After="120")
     drain(office)
     tell(office.store, 5, first=1)
     assert drain(office) == 0
@@ -300,7 +300,7 @@ def test_a_retry_after_holds_everything_that_goes_there(office: Office, sink: Si
 def test_S12_a_redirect_is_not_followed(office: Office, sink: Sink) -> None:
     add(office, sink)
     tell(office.store, 1)
-    sink.answer = lambda handler, got: handler.say(302, Location=f"{sink.url}/elsewhere")
+    sink.answer = lambda handler, _got: handler.say(302, Location=f"{sink.url}/elsewhere")
     drain(office)
     assert [got.path for got in sink.got] == ["/hook"]
     with office.store.read() as conn:
@@ -387,7 +387,7 @@ def test_one_dead_endpoint_slows_no_other(record: Store, sink: Sink) -> None:
     let_go = threading.Event()
     with ExitStack() as stack:
         stack.callback(let_go.set)
-        dead = stack.enter_context(a_sink(lambda handler, got: let_go.wait(10)))
+        dead = stack.enter_context(a_sink(lambda _handler, _got: let_go.wait(10)))
         add(office, dead)
         add(office, sink)
         tell(office.store, 200)
