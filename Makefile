@@ -22,10 +22,13 @@ test-browser: setup $(VENV)/browser.stamp  ## The console in a real browser: key
 	@CHROMIUM=$(CHROMIUM) $(BIN)/python -m pytest -q -p no:randomly tests/browser
 CHROMIUM ?= /usr/bin/chromium
 
-test-node: setup  ## jsforce, in another language, against the emulated Salesforce (needs Node 20 and npm).
+test-node: setup  ## Clients in another language: jsforce at the emulated Salesforce, signatures of deliveries (needs Node 20 and npm).
 	@command -v npm >/dev/null || { echo "make test-node needs Node 20 and npm: apt-get install nodejs npm"; exit 1; }
 	@cd tests/node/salesforce && npm ci --ignore-scripts --no-audit --no-fund --silent
 	@$(BIN)/python -m pytest -q tests/node
+	@mkdir -p var/node-webhooks && cp tests/node/webhooks/* var/node-webhooks/
+	@cd var/node-webhooks && npm install --silent --no-audit --no-fund --no-package-lock
+	@$(BIN)/python tests/node/webhooks/sign.py | node var/node-webhooks/verify.mjs
 
 sf-package: setup-run  ## The zip of the Salesforce metadata, for those who deploy it themselves: var/license-usage.zip.
 	@mkdir -p var && $(BIN)/python -c "from pathlib import Path; from connectors.salesforce.metadata import package; Path('var/license-usage.zip').write_bytes(package())"

@@ -23,7 +23,8 @@ from sqlalchemy import select, update
 
 from hub import drain, runtime, settings, wiring
 from hub.domain import Ref
-from hub.store import Store
+from hub.outbound.deliver import Ready, attempt
+from hub.store import Store, outbound
 from hub.store.schema import receipt
 
 if TYPE_CHECKING:
@@ -52,6 +53,19 @@ def read_one(external_id: str, vendor_s: float) -> None:
 def look(ref: str) -> None:
     """The same look as the hub's, for one event: same calls, same writes."""
     drain.look_now(_hub().shop, Ref.parse(ref))
+
+
+def deliver_one() -> None:
+    """Sends the next delivery that is due, signed, and keeps what was answered."""
+    from bench.deliveries import office  # (that module uses this one)
+
+    made = office(_store())
+    with _store().read() as conn:
+        (of,) = outbound.due(conn)
+    (taken,) = _store().write(lambda conn: outbound.take(conn, of, 1, 60.0))
+    ready = Ready(of=of, secrets=made.endpoints.signing(of, time.time()), headers={})
+    tried = attempt(made.sender, ready, taken)
+    _store().write(lambda conn: outbound.finish(conn, [tried]))
 
 
 def enqueue(redis_url: str, queue: str, function: str, arguments: Sequence[Sequence[object]]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 import structlog
@@ -32,7 +33,7 @@ class Bell:
         self._pid = 0
         self._redis: Redis | None = None
         self._silent_until = 0.0
-        self._lock = threading.Lock()
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._pid_of_ringer = 0
         self._wanted = threading.Event()
 
@@ -40,7 +41,8 @@ class Bell:
         """Whether workers hear it; never raises. Rings of the last few milliseconds count as this one."""
         if self._is_silent():
             return False
-        if not self._lock.acquire(blocking=False):
+        lock = self._locks[kind]
+        if not lock.acquire(blocking=False):
             return True  # another thread rings right now
         try:
             self._ring(kind)
@@ -48,7 +50,7 @@ class Bell:
             self._fall_silent(error)
             return False
         finally:
-            self._lock.release()
+            lock.release()
         return True
 
     def ring_soon(self, kind: str = "looks") -> None:

@@ -530,6 +530,225 @@ def verify(as_json: bool) -> None:  # noqa: FBT001
         sys.exit(NEEDS_ATTENTION)
 
 
+@_command(events)
+def types(as_json: bool) -> None:  # noqa: FBT001
+    """List the types of events; with --json, schema, example and changes of each."""
+    from hub.stream import catalog  # noqa: PLC0415
+
+    if as_json:
+        click.echo(json.dumps(catalog.published(), indent=1))
+        return
+    _tell_rows(
+        as_json, [{"type": one.name, "version": one.version} for one in catalog.types()], ("type", "version"), ""
+    )
+
+
+# -- consumers
+
+
+@main.group()
+def endpoints() -> None:
+    """Consumers of the stream: where events are sent to."""
+
+
+@_command(endpoints, "add")
+@click.argument("url")
+@click.option("--description", default="", help="What people call it.")
+@click.option("--type", "types", multiple=True, help="Only this type; `entitlement.*` names a family. May be repeated.")
+@click.option("--connection", "connections", multiple=True, help="Only what comes from this connection.")
+@click.option(
+    "--customer", "customers", multiple=True, help="Only what is about this customer of the licensing system."
+)
+@click.option("--condition", default="", help="A condition in CEL over event.* and data.")
+@click.option("--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A header to send. May be repeated.")
+@click.option("--version", "version_", type=int, help="The newest payload version to send (default: today's).")
+@click.option("--ordered", is_flag=True, help="One at a time for each customer, in order.")
+@click.option("--rate", type=float, help="Messages a second at most.")
+def endpoint_add(url: str, *, as_json: bool, **wanted: Any) -> None:  # noqa: ANN401
+    """Send the stream to URL from now on; prints the signing secret, once."""
+    from hub.outbound.endpoints import Wish  # noqa: PLC0415
+    from hub.outbound.filters import Filter  # noqa: PLC0415
+    from hub.stream.events import VERSION  # noqa: PLC0415
+
+    which = Filter(**{name: wanted[name] for name in ("types", "connections", "customers", "condition")})
+    wish = Wish(
+        url=url,
+        description=wanted["description"],
+        filter=which,
+        headers=dict(_header(one) for one in wanted["headers"]),
+        version=VERSION if wanted["version_"] is None else wanted["version_"],
+        ordered=wanted["ordered"],
+        rate_per_s=wanted["rate"],
+    )
+    id_, secret = _ready_hub().office.endpoints.add(wish, _by())
+    _tell(as_json, {"id": id_, "secret": secret}, f"{id_}\nSigning secret, shown this once: {secret}")
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon:
+        raise click.BadParameter(f"{text!r} has no colon", param_hint="--header 'NAME: VALUE'")
+    return name.strip(), value.strip()
+
+
+@_command(endpoints, "list")
+def endpoint_list(as_json: bool) -> None:  # noqa: FBT001
+    """List the endpoints and how each stands."""
+    from hub.store import outbound  # noqa: PLC0415
+
+    with _ready_hub().store.read() as conn:
+        found = [(one, outbound.backlog(conn, one)) for one in outbound.endpoints(conn)]
+    rows = [
+        {"id": one.id, "url": one.url, "state": one.state, "waiting": left.pending + left.behind}
+        | {"given up": left.exhausted, "because": one.because or one.untold_because}
+        for one, left in found
+    ]
+    names = ("id", "url", "state", "waiting", "given up", "because")
+    _tell_rows(as_json, rows, names, "No endpoints yet: hub endpoints add URL")
+
+
+@_command(endpoints, "log")
+@click.argument("endpoint")
+@click.option("--state", type=click.Choice(["pending", "delivered", "exhausted", "skipped"]), help="Only these.")
+def endpoint_log(endpoint: str, state: str | None, as_json: bool) -> None:  # noqa: FBT001
+    """List the newest 50 deliveries of ENDPOINT and what came of each."""
+    from hub.store import outbound  # noqa: PLC0415
+
+    with _ready_hub().store.read() as conn:
+        if outbound.endpoint(conn, endpoint) is None:
+            _fail(NOT_FOUND, f"there is no endpoint {endpoint!r}; `hub endpoints list` lists them")
+        found = outbound.deliveries(conn, endpoint, state or "")
+    names = ("position", "type", "event_id", "state", "tries", "said")
+    _tell_rows(as_json, [{name: getattr(one, name) for name in names} for one in found], names, "Nothing was sent yet.")
+
+
+@_command(endpoints, "rotate")
+@click.argument("endpoint")
+@click.option("--overlap", type=float, default=24, show_default=True, help="Hours that the former secret signs, too.")
+def endpoint_rotate(endpoint: str, overlap: float, as_json: bool) -> None:  # noqa: FBT001
+    """Give ENDPOINT a new signing secret, and print it, once."""
+    secret = _ready_hub().office.endpoints.rotate(endpoint, _by(), overlap * 3600)
+    _tell(as_json, {"secret": secret}, f"Signing secret, shown this once: {secret}")
+
+
+@_command(endpoints, "disable")
+@click.argument("endpoint")
+def endpoint_disable(endpoint: str, as_json: bool) -> None:  # noqa: FBT001
+    """Send nothing to ENDPOINT until it is enabled; nothing is lost."""
+    _ready_hub().office.endpoints.disable(endpoint, _by())
+    _tell(as_json, {"disabled": endpoint}, f"{endpoint} gets nothing until: hub endpoints enable {endpoint}")
+
+
+@_command(endpoints, "enable")
+@click.argument("endpoint")
+@click.option("--skip", is_flag=True, help="Leave out what came meanwhile; without this it is sent.")
+def endpoint_enable(endpoint: str, skip: bool, as_json: bool) -> None:  # noqa: FBT001
+    """Send to ENDPOINT again."""
+    hub = _ready_hub()
+    skipped = hub.office.endpoints.enable(endpoint, _by(), skip=skip)
+    hub.bell.ring("delivery")
+    _tell(as_json, {"enabled": endpoint, "skipped": skipped}, f"{endpoint} is enabled; {skipped} were skipped.")
+
+
+@_command(endpoints, "remove")
+@click.argument("endpoint")
+def endpoint_remove(endpoint: str, as_json: bool) -> None:  # noqa: FBT001
+    """Remove ENDPOINT with its secrets; its log stays."""
+    _ready_hub().office.endpoints.remove(endpoint, _by())
+    _tell(as_json, {"removed": endpoint}, f"{endpoint} is removed.")
+
+
+@_command(endpoints, "replay")
+@click.argument("endpoint")
+@click.option("--id", "ids", multiple=True, help="An event's id. May be repeated.")
+@click.option("--since", type=click.DateTime(_TIMES), help="Occurred at or after this time (UTC).")
+@click.option("--until", type=click.DateTime(_TIMES), help="Occurred before this time (UTC).")
+@click.option("--type", "types", multiple=True, help="Of this type; `entitlement.*` names a family. May be repeated.")
+@click.option("--failed", is_flag=True, help="Everything that was given up.")
+def endpoint_replay(endpoint: str, *, as_json: bool, **wanted: Any) -> None:  # noqa: ANN401
+    """Send messages to ENDPOINT again, under the ids that they have; at most 1,000 a time, behind live ones."""
+    from hub.store.outbound import Again  # noqa: PLC0415
+
+    if not any(wanted.values()):
+        raise click.UsageError("say which: --id, --since, --until, --type or --failed")
+    which = Again(**wanted | {"since": _seconds(wanted["since"]), "until": _seconds(wanted["until"])})
+    hub = _ready_hub()
+    done = hub.office.endpoints.again(endpoint, which, _by())
+    hub.bell.ring("delivery")
+    _tell(as_json, {"messages": done}, f"{done} messages are sent again, 20 a second.")
+
+
+@_command(endpoints, "test")
+@click.argument("url")
+@click.option("--secret", default="", help="A whsec_ secret to sign with; without this, one is made.")
+def endpoint_test(url: str, secret: str, as_json: bool) -> None:  # noqa: FBT001
+    """Send one signed sample of each type to URL, and print code that verifies them. Keeps nothing."""
+    from hub.outbound import samples  # noqa: PLC0415
+
+    told = samples.send(_hub().office.sender, url, secret)
+    if as_json:
+        click.echo(json.dumps({"secret": told.secret, "answers": told.rows(), "verifiers": samples.verifiers()}))
+    else:
+        _tell_rows(as_json, told.rows(), ("type", "answer", "seconds"), "")
+        click.echo(f"\nSigning secret of these samples: {told.secret}")
+        for name, text in samples.verifiers().items():
+            click.echo(f"\n--- {name}\n{text}")
+    if not told.all_taken:
+        sys.exit(NEEDS_ATTENTION)
+
+
+def _by() -> Any:  # noqa: ANN401  (imported late)
+    from hub.outbound.endpoints import By  # noqa: PLC0415
+
+    return By(actor=_who(), origin="command line")
+
+
+# -- programs
+
+
+@main.group()
+def keys() -> None:
+    """API keys of programs (/api/v1)."""
+
+
+@_command(keys, "create")
+@click.argument("name")
+@click.option(
+    "--scope", "scopes", multiple=True, help="events:read, endpoints:read or endpoints:write. May be repeated."
+)
+@click.option("--days", type=int, help="How long it is good for (default: until it is revoked).")
+def key_create(name: str, scopes: tuple[str, ...], days: int | None, as_json: bool) -> None:  # noqa: FBT001
+    """Make an API key for NAME, and print it, once."""
+    from hub import keys as api_keys  # noqa: PLC0415
+
+    key = api_keys.create(_ready_hub().store, name, scopes, days, by=_who())
+    _tell(as_json, {"key": key}, f"Shown this once: {key}")
+
+
+@_command(keys, "list")
+def key_list(as_json: bool) -> None:  # noqa: FBT001
+    """List the API keys by their prefixes."""
+    from hub.store import keys as kept  # noqa: PLC0415
+
+    with _ready_hub().store.read() as conn:
+        found = kept.every(conn)
+    rows = [
+        {"prefix": one.prefix, "name": one.name, "scopes": " ".join(one.scopes), "live": one.live, "used": one.used_at}
+        for one in found
+    ]
+    _tell_rows(as_json, rows, ("prefix", "name", "scopes", "live", "used"), "No keys yet: hub keys create NAME")
+
+
+@_command(keys, "revoke")
+@click.argument("prefix")
+def key_revoke(prefix: str, as_json: bool) -> None:  # noqa: FBT001
+    """Make the key that begins with PREFIX open nothing any more."""
+    from hub import keys as api_keys  # noqa: PLC0415
+
+    api_keys.revoke(_ready_hub().store, prefix.removeprefix("hub_")[:12], by=_who())
+    _tell(as_json, {"revoked": prefix}, f"{prefix} opens nothing any more.")
+
+
 # -- the CRM
 
 

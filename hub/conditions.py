@@ -1,6 +1,6 @@
-"""Conditions of catalog rows (`when = "…"`) in CEL, the Common Expression Language (cel.dev). Pure.
+"""Conditions in CEL, the Common Expression Language (cel.dev): of catalog rows (`when = "…"`), of endpoints. Pure.
 
-An expression has no loops, calls a fixed list of functions, sees only what `VARIABLES` names, and is as long as
+An expression has no loops, calls a fixed list of functions, sees only what its variables name, and is as long as
 LONGEST at most: so it ends within milliseconds, whatever it says.
 """
 
@@ -49,49 +49,79 @@ class Condition:
 
     def holds(self, purchase: Purchase, line: Line) -> bool:
         """Whether it is true of this line; ConditionError where it can't be told."""
-        try:
-            answer = self._program.eval(data=_facts(purchase, line))
-        except RuntimeError as error:
-            raise ConditionError(_first_line(str(error))) from None
-        said = answer.value()
-        if isinstance(said, bool):
-            return said
-        raise ConditionError(_first_line(str(answer.plain_value())))
+        return answer(self._program, _facts(purchase, line))
+
+
+def answer(program: cel.Expression, facts: Mapping[str, Any]) -> bool:
+    """What a checked expression says of these facts; ConditionError where it can't be told."""
+    try:
+        said = program.eval(data=dict(facts))
+    except RuntimeError as error:
+        raise ConditionError(_first_line(str(error))) from None
+    value = said.value()
+    if isinstance(value, bool):
+        return value
+    raise ConditionError(_first_line(str(said.plain_value())))
 
 
 def compiled(text: str, where: str) -> Condition:
     """The condition that `text` spells; ConfigurationError says at which column, and what was expected."""
-    mend = "when = \"line.quantity >= 10 && purchase.metadata['channel'] == 'reseller'\""
+    return Condition(text, checked(text, where, CATALOG))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Language:
+    """What a kind of condition may speak of. name: what it is called; the rest are examples for who has to mend one."""
+
+    name: str
+    variables: tuple[tuple[str, str], ...]  # name, CEL type
+    example: str
+    instead_of_loops: str
+    instead_of_long: str
+
+
+CATALOG = Language(
+    name="when",
+    variables=tuple(VARIABLES.items()),
+    example="when = \"line.quantity >= 10 && purchase.metadata['channel'] == 'reseller'\"",
+    instead_of_loops="'x' in line.keys, or 'x' in purchase.metadata",
+    instead_of_long="use several rows",
+)
+
+
+def checked(text: str, where: str, of: Language) -> cel.Expression:
+    """The expression that `text` spells; ConfigurationError says at which column, and what was expected."""
     if len(text) > LONGEST:
-        raise ConfigurationError(
-            f"when has {len(text)} characters, at most {LONGEST} are allowed", where=where, mend="use several rows"
-        )
+        problem = f"{of.name} has {len(text)} characters, at most {LONGEST} are allowed"
+        raise ConfigurationError(problem, where=where, mend=of.instead_of_long)
     if loop := _LOOP.search(text):
         raise ConfigurationError(
-            f"when, column {loop.start() + 1}: {loop[1]}() is not to be had, a condition has no loops",
+            f"{of.name}, column {loop.start() + 1}: {loop[1]}() is not to be had, a condition has no loops",
             where=where,
-            mend="'x' in line.keys, or 'x' in purchase.metadata",
+            mend=of.instead_of_loops,
         )
     try:
-        program = _environment().compile(text)
+        program = _environment(of).compile(text)
     except RuntimeError as error:
         raise ConfigurationError(
-            f"when, {_first_line(str(error))}", where=where, mend=_mend(str(error), mend)
+            f"{of.name}, {_first_line(str(error))}", where=where, mend=_mend(str(error), of)
         ) from None
     if (type_ := program.return_type().name()) != "BOOL":
-        raise ConfigurationError(f"when gives {type_.lower()}, true or false was expected", where=where, mend=mend)
-    return Condition(text, program)
+        raise ConfigurationError(
+            f"{of.name} gives {type_.lower()}, true or false was expected", where=where, mend=of.example
+        )
+    return program
 
 
-def _mend(said: str, otherwise: str) -> str:
-    return f"known: {', '.join(VARIABLES)}" if "undeclared reference" in said else otherwise
+def _mend(said: str, of: Language) -> str:
+    return f"known: {', '.join(name for name, _ in of.variables)}" if "undeclared reference" in said else of.example
 
 
 @functools.cache
-def _environment() -> cel.Env:
-    from cel_expr_python import cel  # noqa: PLC0415  (15 MB that only catalogs with conditions need)
+def _environment(of: Language) -> cel.Env:
+    from cel_expr_python import cel  # noqa: PLC0415  (15 MB that only hubs with conditions need)
 
-    types = {name: cel.Type(signature) for name, signature in VARIABLES.items()}
+    types = {name: cel.Type(signature) for name, signature in of.variables}
     return cel.NewEnv(config=cel.NewEnvConfigFromYaml(_NO_LOOPS), variables=types)
 
 

@@ -26,6 +26,12 @@ NAMES = (
     "note.before",
     "finish.before",
     "finish.after",
+    "fan_out.before_commit",
+    "fan_out.after_commit",
+    "delivery.taken",
+    "delivery.sent",
+    "delivery.before_commit",
+    "delivery.after_commit",
 )
 
 

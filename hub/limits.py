@@ -210,12 +210,17 @@ def _take_probe(conn: Connection, connection: str) -> bool:
 
 def _take(conn: Connection, connection: str, per_s: float) -> int:
     """Whole tokens taken from the bucket, at most one second's; the bucket fills with time."""
-    fresh = {"connection": connection, "tokens": max(1.0, per_s * BURST_S), "at": db_now()}
+    return take(conn, connection, per_s, max(1, int(per_s)))
+
+
+def take(conn: Connection, name: str, per_s: float, most: int) -> int:
+    """Whole tokens taken from the bucket called `name`, at most `most`; it fills with time, to two seconds' worth."""
+    fresh = {"connection": name, "tokens": max(1.0, per_s * BURST_S), "at": db_now()}
     conn.execute(insert(conn, rate).values(**fresh).on_conflict_do_nothing())
-    mine = rate.c.connection == connection
+    mine = rate.c.connection == name
     row = conn.execute(select(rate.c.tokens, (db_now() - rate.c.at).label("age")).where(mine).with_for_update()).one()
     tokens = min(row.tokens + max(0.0, row.age) * per_s, max(1.0, per_s * BURST_S))
-    taken = min(int(tokens), max(1, int(per_s)))
+    taken = min(int(tokens), most)
     conn.execute(update(rate).where(mine).values(tokens=tokens - taken, at=db_now()))
     return taken
 

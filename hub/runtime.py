@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -28,7 +29,7 @@ from hub.drain import left_alone
 from hub.errors import HubError
 from hub.leases import LeaseBook
 from hub.retention import prune_all
-from hub.store import seats, subjects
+from hub.store import outbound, seats, subjects
 from hub.stream import sequencer
 from hub.sweep import sweep_all
 
@@ -79,7 +80,8 @@ def tick_for_ever(hub: Hub) -> None:
         _Chore("read seat logs", COUNT_S, _read_seat_logs),
         _Chore("prune", PRUNE_AGAIN_S, _prune),
     ]
-    threading.Thread(target=sequencer.run, args=(hub.store, hub.connectors, stop), name="sequencer").start()
+    placed = partial(_ring_for_deliveries, hub)
+    threading.Thread(target=sequencer.run, args=(hub.store, hub.connectors, stop, placed), name="sequencer").start()
     while not stop.wait(_until_next_tick(hub)):
         for chore in chores:
             chore.begin(hub)
@@ -111,13 +113,26 @@ def _until_next_tick(hub: Hub) -> float:
         with hub.store.read() as conn:
             wait = subjects.next_due(conn, left_alone(hub.shop, conn))
             suspects = subjects.suspects(conn, 1)
+            delivery = outbound.next_due(conn)
     except HubError as error:
         log.warning("clock.record_away", error=str(error))
         return tick
+    if delivery is not None and delivery <= 0:
+        hub.bell.ring("delivery")
+        tick = min(tick, 1.0)
     if suspects or (wait is not None and wait <= 0):
         hub.bell.ring()
         return min(tick, 1.0)
-    return tick if wait is None else min(tick, max(wait, 0.05))
+    waits = [one for one in (wait, delivery) if one is not None and one > 0]
+    return min([tick, *(max(one, 0.05) for one in waits)])
+
+
+def _ring_for_deliveries(hub: Hub) -> None:
+    """Rings for what the sequencer has just placed, where an endpoint waits for it."""
+    with hub.store.read() as conn:
+        wait = outbound.next_due(conn)
+    if wait is not None and wait <= 0:
+        hub.bell.ring("delivery")
 
 
 def _sweep(hub: Hub) -> None:
@@ -336,8 +351,8 @@ def hub_processes(hub: Hub) -> list[Process]:
         redis = EmbeddedRedis(_beside_record(hub) / "redis")
         environ["HUB_REDIS_URL"] = redis.url
         processes.append(Process("redis", redis.command()))
-    names = ("web", "worker", "clock")
-    return processes + [Process(name, this_hub(name), environ) for name in names]
+    commands = {"web": ("web",), "worker": ("worker",), "delivery": ("worker", "delivery"), "clock": ("clock",)}
+    return processes + [Process(name, this_hub(*words), environ) for name, words in commands.items()]
 
 
 def _beside_record(hub: Hub) -> Path:

@@ -15,9 +15,19 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from hub.errors import ConfigurationError
+from hub.outbound.targets import Allowed, allowed
 
 Model = TypeVar("Model", bound=BaseModel)
 Seconds = Annotated[float, Field(ge=0)]
@@ -139,6 +149,30 @@ class Retention(_Section):
     audit_days: Annotated[int, Field(ge=0)] = 730
 
 
+class Outbound(_Section):
+    """`[outbound]`: what is sent to consumers (docs/deliveries.md)."""
+
+    allow: tuple[str, ...] = ()
+    delivery_threads: Annotated[int, Field(ge=2, le=1024)] = 256
+
+    @field_validator("allow")
+    @classmethod
+    def _are_networks(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
+        for one in entries:
+            try:
+                allowed(one)
+            except ValueError:
+                raise ValueError(
+                    f"{one!r} is no address: write 127.0.0.1, 10.1.0.0/16 or [::1]:8080 (names are not taken)"
+                ) from None
+        return entries
+
+    @property
+    def allowed(self) -> tuple[Allowed, ...]:
+        """The list, read."""
+        return tuple(allowed(one) for one in self.allow)
+
+
 Sku = Annotated[str, Field(min_length=1, max_length=50)]
 MEANINGS = ("sku", "bundle", "adds_to", "maintains")
 
@@ -195,6 +229,7 @@ class Settings(_Section):
     timing: Timing = Timing()
     usage: Usage = Usage()
     retention: Retention = Retention()
+    outbound: Outbound = Outbound()
     connections: Annotated[Mapping[str, Mapping[str, Any]], Field(repr=False)]  # their secrets are still plain
     catalog: tuple[CatalogRow, ...] = ()
 
@@ -215,7 +250,7 @@ def load(path: str | Path | None = None, environ: Mapping[str, str] | None = Non
     file = Path(path or environ.get("HUB_CONFIG") or "hub.toml")
     raw = _resolve(_read(file), file, environ)
     hub = {**_table(raw, "hub", file), **_overrides(environ)}
-    known = {"hub", "policy", "timing", "usage", "retention", "connections", "catalog"}
+    known = {"hub", "policy", "timing", "usage", "retention", "outbound", "connections", "catalog"}
     if unknown := sorted(set(raw) - known):
         raise ConfigurationError(f"unknown table [{unknown[0]}]", where=str(file), mend=f"known: {sorted(known)}")
     connections = _table(raw, "connections", file)
@@ -228,6 +263,7 @@ def load(path: str | Path | None = None, environ: Mapping[str, str] | None = Non
         timing=parse(Timing, _table(raw, "timing", file), file, "timing"),
         usage=parse(Usage, _table(raw, "usage", file), file, "usage"),
         retention=parse(Retention, _table(raw, "retention", file), file, "retention"),
+        outbound=parse(Outbound, _table(raw, "outbound", file), file, "outbound"),
         connections=connections,
         catalog=_catalog(raw.get("catalog", []), file),
     )

@@ -20,6 +20,9 @@ from hub.drawing import Drawer
 from hub.errors import ConfigurationError, HubError
 from hub.limits import RecordLimiter, RecordTokens
 from hub.log import hide, secrets_in
+from hub.outbound.deliver import Office
+from hub.outbound.endpoints import Endpoints
+from hub.outbound.sending import TOTAL_S, Sender
 from hub.policy import Rules
 from hub.ports import Connector, Deps
 from hub.reconcile import CUSTOMERS_LISTED, Shop
@@ -31,6 +34,7 @@ from hub.store.subjects import insert
 from hub.usage.portfolio import Portfolio, Shelf
 
 log = structlog.get_logger()
+SPARE_S = 10.0  # beyond the longest attempt, to begin and to keep it
 KINDS: dict[str, ModuleType] = {
     "salesforce": connectors.salesforce,
     "stripe": connectors.stripe,
@@ -81,6 +85,18 @@ class Hub:
             connection=one.name,
             licensing=self.shop.licensing,
             usage=self.settings.usage,
+        )
+
+    @cached_property
+    def office(self) -> Office:
+        """What deliveries need."""
+        sender = Sender(self.settings.outbound.allowed)
+        return Office(
+            store=self.store,
+            sender=sender,
+            endpoints=Endpoints(self.store, sender, self.settings.secrets),
+            lease_s=max(self.settings.timing.lease, TOTAL_S + SPARE_S),
+            drain_s=self.settings.timing.drain,
         )
 
 

@@ -43,6 +43,9 @@ console = "open"      # only here: loopback visitors are logged in
 settle = 0.2
 second_look = 2
 
+[outbound]
+allow = ["127.0.0.1"]  # consumers on this machine; only here is that usual
+
 [connections.stripe]
 kind = "stripe"
 base_url = "http://127.0.0.1:{stripe_port}"

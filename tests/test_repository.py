@@ -155,6 +155,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[retention]": settings.Retention,
     "[usage]": settings.Usage,
     "salesforce": connectors.salesforce.Settings,
+    "[outbound]": settings.Outbound,
     "stripe": connectors.stripe.Settings,
     "zentitle": connectors.zentitle.Settings,
     "[[catalog]]": settings.CatalogRow,

@@ -299,39 +299,35 @@ class Client:
             invoice = {**invoice, "lines": {"data": lines, "has_more": False}}
         return payments.with_prices(self, invoice)
 
-    def _pages(self, path: str, *, expand: Sequence[str] = (), **params: object) -> Iterator[Object]:
+    def _pages(self, path: str, **params: object) -> Iterator[Object]:
         """Every object of a list, page by page."""
         while True:
-            page = self._get(path, expand=expand, limit=PAGE, **params)
+            page = self._get(path, limit=PAGE, **params)
             found_rows = rows(page, "data")
             yield from found_rows
             if page.get("has_more") is not True or not found_rows:
                 return
             params["starting_after"] = found_rows[-1].get("id")
 
-    def _get(self, path: str, *, expand: Sequence[str] = (), **params: object) -> Object:
+    def _get(self, path: str, **params: object) -> Object:
         """The JSON object at `path`; RetryableError, PermanentError (_Missing among them). Repeatable.
 
         Products only tell more (their metadata): where they can't be had, it is read without them from then on.
         """
-        plain = [one for one in expand if not one.endswith(_PRODUCT)]
-        wanted = [*expand] if self._tells_products else plain
-        if wanted == plain:
-            return self._expanded(path, plain, params)
+        plain = _without_products(params)
+        if plain == params or not self._tells_products:
+            return self._ask("get", path, **plain)
         try:
-            return self._expanded(path, wanted, params)
+            return self._ask("get", path, **params)
         except _Missing:
             raise
         except PermanentError as error:
-            answer = self._expanded(path, plain, params)
+            answer = self._ask("get", path, **plain)
             self._tells_products = False
             _log.warning(
                 "products are not read, so their metadata is not seen: %s", error, extra={"source": self._source}
             )
             return answer
-
-    def _expanded(self, path: str, expand: Sequence[str], params: Mapping[str, object]) -> Object:
-        return self._ask("get", path, **({"expand": expand} if expand else {}), **params)
 
     def _ask(self, method: str, path: str, **params: object) -> Object:
         """The JSON object in the answer. RetryableError of a post: nobody knows whether it was done."""
@@ -388,6 +384,11 @@ def _said(status: int, error: stripe.StripeError) -> str:
 def _header(error: stripe.StripeError, name: str) -> str | None:
     value = (error.headers or {}).get(name)
     return value if isinstance(value, str) else None
+
+
+def _without_products(params: Mapping[str, Any]) -> dict[str, Any]:
+    expand = [one for one in params.get("expand", ()) if not one.endswith(_PRODUCT)]
+    return {name: value for name, value in params.items() if name != "expand"} | ({"expand": expand} if expand else {})
 
 
 def _latest(subscription: Object) -> tuple[list[Object], bool]:

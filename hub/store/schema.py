@@ -539,3 +539,104 @@ crm_push = Table(
     Column("tried_at", Time, nullable=False),
     Index(None, "connection", "outcome"),
 )
+
+endpoint = Table(
+    "endpoint",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("description", Text, nullable=False, server_default=""),
+    Column("types", JSON, nullable=False),  # these and the next two: none means all
+    Column("connections", JSON, nullable=False),
+    Column("customers", JSON, nullable=False),
+    Column("condition", Text, nullable=False, server_default=""),  # in CEL
+    Column("headers", Text, nullable=False),  # sealed JSON: values may be secrets
+    Column("header_names", JSON, nullable=False),
+    Column("secrets", JSON, nullable=False),  # [{sealed, not_after}], the newest first
+    Column("version", Integer, nullable=False),  # of payloads, at most
+    Column("ordered", Boolean, nullable=False),  # one in flight per customer
+    Column("rate_per_s", Float(53)),
+    Column("state", Text, nullable=False),  # enabled, disabled, removed
+    Column("because", Text, nullable=False, server_default=""),  # why it is disabled
+    Column("cursor", BigInteger, nullable=False),  # deliveries are made of everything up to this position
+    Column("hold_until", Time, nullable=False, server_default="0"),  # a 429's Retry-After
+    Column("failures", Integer, nullable=False, server_default="0"),  # attempts in a row; the next four: of that run
+    Column("failing_since", Time),
+    Column("exhausted_at", Time),  # when the first message was given up
+    Column("noticed", Boolean, nullable=False, server_default="0"),
+    Column("untold", Integer, nullable=False, server_default="0"),  # messages that its condition can't be told of
+    Column("untold_because", Text, nullable=False, server_default=""),
+    Column("created_at", Time, nullable=False),
+    Column("changed_at", Time, nullable=False),
+)
+
+delivery = Table(
+    "delivery",
+    metadata,
+    _id(),
+    Column("endpoint", Text, ForeignKey("endpoint.id"), nullable=False),
+    Column("position", BigInteger, nullable=False),  # of the message
+    Column("key", Text, nullable=False),  # the customer, or the message's subject where none is known
+    Column("version", Integer, nullable=False),  # the endpoint's when it was made: the body is the same ever after
+    Column("state", Text, nullable=False),  # pending, delivered, exhausted, skipped
+    Column("failed", Integer, nullable=False, server_default="0"),  # attempts since it was (re)started
+    Column("tries", Integer, nullable=False, server_default="0"),  # attempts ever
+    Column("fence", Integer, nullable=False, server_default="0"),  # grows each time a worker takes it
+    Column("next_at", Time, nullable=False),  # due then; while a worker has it: when it counts as lost
+    Column("created_at", Time, nullable=False),
+    Column("ended_at", Time),
+    Column("said", Text, nullable=False, server_default=""),  # what the last attempt came to
+    UniqueConstraint("endpoint", "position"),
+    Index(
+        "ix_delivery_due",
+        "endpoint",
+        "next_at",
+        sqlite_where=text("state = 'pending'"),
+        postgresql_where=text("state = 'pending'"),
+    ),
+    Index(
+        "ix_delivery_line",
+        "endpoint",
+        "key",
+        "position",
+        sqlite_where=text("state = 'pending'"),
+        postgresql_where=text("state = 'pending'"),
+    ),
+    Index(
+        "ix_delivery_exhausted",
+        "endpoint",
+        "position",
+        sqlite_where=text("state = 'exhausted'"),
+        postgresql_where=text("state = 'exhausted'"),
+    ),
+    sqlite_autoincrement=True,
+)
+
+attempt = Table(
+    "attempt",
+    metadata,
+    _id(),
+    Column("delivery", Id, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("at", Time, nullable=False),  # when it ended
+    Column("seconds", Float(53), nullable=False),
+    Column("status", Integer),  # None: no answer, and `error` says why
+    Column("error", Text, nullable=False),
+    Column("response", Text, nullable=False),  # its beginning
+    Index(None, "delivery", "number"),
+    Index(None, "at"),
+    sqlite_autoincrement=True,
+)
+
+api_key = Table(
+    "api_key",
+    metadata,
+    Column("prefix", Text, primary_key=True),
+    Column("digest", Text, nullable=False),  # SHA-256 of the whole key
+    Column("name", Text, nullable=False),
+    Column("scopes", JSON, nullable=False),
+    Column("created_at", Time, nullable=False),
+    Column("expires_at", Time),
+    Column("used_at", Time),
+    Column("revoked_at", Time),
+)

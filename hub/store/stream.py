@@ -200,13 +200,18 @@ def after(conn: Connection, position: int, types: Sequence[str] = (), limit: int
     m = t.message.c
     stmt = select(t.message).where(m.position > position).order_by(m.position).limit(limit)
     if types:
-        stmt = stmt.where(or_(*(_of_type(one) for one in types)))
+        stmt = stmt.where(of_types(types))
     return [_placed(row) for row in conn.execute(stmt)]
 
 
 def newest(conn: Connection) -> int:
     """The newest position of the stream."""
     return int(conn.execute(select(func.coalesce(func.max(t.message.c.position), 0))).scalar_one())
+
+
+def of_types(types: Sequence[str]) -> Any:  # noqa: ANN401  (a SQL expression)
+    """Whether a message is of one of these types or families."""
+    return or_(*(_of_type(one) for one in types))
 
 
 def _of_type(type_: str) -> Any:  # noqa: ANN401  (a SQL expression)

@@ -154,6 +154,17 @@ class UsageSummary(Payload):
     revision: int
 
 
+class EndpointNotice(Payload):
+    """An endpoint that fails, or was disabled: a person should look. host: of its URL, which itself may be a secret."""
+
+    endpoint: str
+    host: str
+    description: str
+    reason: str
+    failing_since: str | None
+    failures: int
+
+
 # What a type, or a family of types ("purchase.*"), carries; the version is the payload's.
 PAYLOADS: Mapping[str, type[Payload]] = {
     "purchase.*": PurchaseFact,
@@ -170,6 +181,8 @@ PAYLOADS: Mapping[str, type[Payload]] = {
     "entitlement.expired": Reminder,
     "entitlement.maintenance.expiring": Reminder,
     "entitlement.maintenance.expired": Reminder,
+    "hub.endpoint.failing": EndpointNotice,
+    "hub.endpoint.disabled": EndpointNotice,
 }
 VERSION = 1
 

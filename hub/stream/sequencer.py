@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeAlias
 
@@ -35,15 +35,25 @@ PAUSE_S = 1.0
 Untold: TypeAlias = tuple[Row[Any], str]  # a receipt that can't be read again, and why
 
 
-def run(store: Store, connectors: Mapping[str, Connector], stop: threading.Event, *, lease_s: float = LEASE_S) -> None:
-    """Sequences until `stop`; waits while another process does. Lets the lease go at the end."""
+def run(
+    store: Store,
+    connectors: Mapping[str, Connector],
+    stop: threading.Event,
+    placed: Callable[[], object] = lambda: None,
+    *,
+    lease_s: float = LEASE_S,
+) -> None:
+    """Sequences until `stop`; waits while another process does. Lets the lease go at the end.
+
+    `placed` is called whenever something has got its place.
+    """
     with LeaseBook(store, lease_s) as book:
         lease: Lease | None = None
         pause, chores = 0.0, _Chores()
         while not stop.wait(pause):
             try:
                 lease = lease or book.take(KEY)
-                pause = PAUSE_S if lease is None else _turn(store, connectors, lease, chores)
+                pause = PAUSE_S if lease is None else _turn(store, connectors, lease, chores, placed)
             except LeaseLost:
                 lease = None
             except HubError as error:
@@ -72,10 +82,19 @@ class _Chores:
         store.write(stream.end_abandoned)
 
 
-def _turn(store: Store, connectors: Mapping[str, Connector], lease: Lease, chores: _Chores) -> float:
+def _turn(
+    store: Store,
+    connectors: Mapping[str, Connector],
+    lease: Lease,
+    chores: _Chores,
+    placed: Callable[[], object],
+) -> float:
     """One turn; seconds to wait before the next."""
     chores.run(store, lease)
-    return 0.0 if step(store, connectors, lease) else IDLE_S
+    if not step(store, connectors, lease):
+        return IDLE_S
+    placed()
+    return 0.0
 
 
 def step(store: Store, connectors: Mapping[str, Connector], lease: Lease) -> int:

@@ -17,7 +17,7 @@ from werkzeug.routing import MapAdapter
 from hub import log, metrics, runtime, settings, wiring
 from hub.errors import Unavailable
 from hub.store import records
-from hub.web import auth, console, portal, receiver, renewals
+from hub.web import api, auth, console, portal, receiver, renewals
 from hub.web.gateway import Gateway
 from hub.web.problem import problem
 from hub.wiring import Hub
@@ -49,6 +49,7 @@ def create_app(hub: Hub) -> Flask:
     app = App(__name__)
     app.config["MAX_CONTENT_LENGTH"] = 1024 * 1024  # forms; the receiver counts for itself
     app.register_blueprint(receiver.blueprint(hub))
+    app.register_blueprint(api.blueprint(hub))
     _probes(app, hub)
     auth.install(app, hub)
     app.register_blueprint(console.blueprint(hub))

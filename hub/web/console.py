@@ -19,7 +19,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from hub import approvals, coverage, explain
 from hub.asof import SUCCEEDED, end_of
 from hub.store import pages
-from hub.web import auth, show, timeline
+from hub.web import auth, consumers, show, timeline
 from hub.web.problem import problem
 
 if TYPE_CHECKING:
@@ -36,6 +36,10 @@ SAID = {
     "held already": "Somebody holds it already.",
     "released": "Released. Its look follows within seconds.",
     "free": "Nobody holds it any more.",
+    "endpoint off": "Disabled. Nothing is sent there, and nothing is lost.",
+    "endpoint on": "Enabled. What waits is sent within seconds.",
+    "sent again": "They are sent again, under the ids that they have, 20 a second.",
+    "none to send": "There was nothing to send again.",
 }
 FILTERS = (
     *(show.moment, show.day, show.span, show.count, show.seats, show.field_name, show.pretty, show.payload),
@@ -63,6 +67,7 @@ def blueprint(hub: Hub) -> Blueprint:
     _entitlements(console, hub, known)
     _people(console, hub)
     _actions(console, hub)
+    consumers.install(console, hub, _back)
     return console
 
 
@@ -347,7 +352,7 @@ def _actions(console: Blueprint, hub: Hub) -> None:
 def _back(said: str) -> AnyResponse:
     """To the page that the button stood on, its filters kept."""
     path, _, query = auth.local_path(request.form.get("next")).partition("?")
-    kept = [(name, value) for name, value in parse_qsl(query) if name in {"q", "show", "key", "before"}]
+    kept = [(name, value) for name, value in parse_qsl(query) if name in {"q", "show", "key", "before", "state"}]
     return redirect(f"{path}?{urlencode([*kept, ('said', said)])}", 303)
 
 

@@ -1,0 +1,132 @@
+"""How many signed deliveries a second one worker process makes to a consumer on this machine.
+
+    python -m bench.deliveries DATABASE_URL REDIS_URL
+
+drains all that is due, and prints JSON: attempts and seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from bench import naive
+from bench.place import DATABASES, Place
+from bench.report import Row
+from hub import log
+from hub.bell import Bell
+from hub.outbound import deliver
+from hub.outbound.deliver import Office
+from hub.outbound.endpoints import By, Endpoints, Wish
+from hub.outbound.sending import Sender
+from hub.outbound.targets import allowed
+from hub.store import Store, records, stream
+from hub.stream.events import Message, PurchaseFact
+
+THREADS, ASK = 256, 1000.0
+SECRET = b"a secret of the bench, as long as it must be"
+
+
+def rows(here: Place, *, quick: bool) -> list[Row]:
+    """Deliveries a second, on both databases."""
+    count, rounds = (1500, 1) if quick else (5000, 3)
+    redis = here.redis()
+    return [_row(here, kind, redis, count, rounds) for kind in DATABASES]
+
+
+def _row(here: Place, kind: str, redis: str, count: int, rounds: int) -> Row:
+    pairs = [(_ours(here, kind, redis, count), _jobs(here, kind, redis)) for _ in range(rounds)]
+    return Row(
+        what="deliveries",
+        database=kind,
+        unit="deliveries/s",
+        rounds=[mine for mine, _ in pairs],
+        baseline="RQ job each",
+        baseline_rounds=[theirs for _, theirs in pairs],
+        ask=ASK,
+        note=f"deliveries: {count:,} signed messages to one consumer that answers at once, one worker process with "
+        f"{THREADS} threads; baseline: one RQ job a delivery, imported before the fork",
+    )
+
+
+@contextmanager
+def _consumer() -> Iterator[str]:
+    process = subprocess.Popen([sys.executable, "-m", "bench.sink"], stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        yield f"http://127.0.0.1:{int(process.stdout.readline())}/hook"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def office(store: Store) -> Office:
+    """What deliveries need, without a hub.toml."""
+    sender = Sender([allowed("127.0.0.1")])
+    return Office(store=store, sender=sender, endpoints=Endpoints(store, sender, [SECRET]), lease_s=60.0, drain_s=600.0)
+
+
+def fill(store: Store, url: str, count: int) -> None:
+    """An endpoint, and so many messages in their places."""
+    office(store).endpoints.add(Wish(url=url), By(actor="bench", origin="bench"))
+    fact = PurchaseFact(connection="bench", event_id="evt_1", event_type="invoice.paid", subject="bench/x/1")
+    told = [
+        Message(
+            id=f"bench-{number}",
+            type="purchase.paid",
+            occurred_at=datetime.now(UTC),
+            subject="bench/x/1",
+            entitlement=None,
+            data=fact,
+        )
+        for number in range(count)
+    ]
+    store.write(lambda conn: records.add_messages(conn, told))
+    while store.write(stream.place_messages):
+        pass
+
+
+def _ours(here: Place, kind: str, redis: str, count: int) -> float:
+    with _consumer() as url:
+        store = here.record(kind)
+        fill(store, url, count)
+        database = store.url.render_as_string(hide_password=False)
+        store.close()
+        told = here.run("bench.deliveries", database, redis)
+    if told["attempts"] != count:
+        raise RuntimeError(f"{count} deliveries were due, {told['attempts']} attempts were made")
+    return float(count / told["seconds"])
+
+
+def _jobs(here: Place, kind: str, redis: str, jobs: int = 60) -> float:
+    with _consumer() as url:
+        store = here.record(kind)
+        fill(store, url, jobs)
+        deliver.fan_out(office(store))
+        database = store.url.render_as_string(hide_password=False)
+        store.close()
+        queue = database.rpartition("/b_")[2][:8]
+        naive.enqueue(redis, queue, "deliver_one", [()] * jobs)
+        told = here.run("bench.naive", queue, environ={"BENCH_DATABASE": database, "BENCH_REDIS": redis})
+    return float(told["jobs"] / told["seconds"])
+
+
+def main() -> None:
+    """See the module."""
+    database, redis = sys.argv[1:3]
+    log.configure("worker")
+    store = Store(database)
+    began = time.perf_counter()
+    attempts = deliver.drain(office(store), Bell(redis), THREADS)
+    seconds = time.perf_counter() - began
+    store.close()
+    json.dump({"attempts": attempts, "seconds": seconds}, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
