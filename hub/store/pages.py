@@ -358,6 +358,11 @@ def review_page(conn: Connection, before: str = "") -> Page:
     return _keyed(conn, stmt, (v.id,), before, (int,), newest_first=True)
 
 
+def asked_again(conn: Connection) -> int:
+    """How many that were dead and asked for are still to be looked at, to COUNT_TO."""
+    return subject_rows.asked_again(conn, COUNT_TO)
+
+
 def waiting_for_key(conn: Connection, key: str) -> int:
     """How many subjects wait for this key of the catalog, to COUNT_TO."""
     s = t.subject.c

@@ -7,6 +7,7 @@ Login, sessions and CSRF are `auth`'s, what the pages read is `store.pages`', wh
 from __future__ import annotations
 
 import json
+import math
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlencode
@@ -36,6 +37,8 @@ SAID = {
     "held already": "Somebody holds it already.",
     "released": "Released. Its look follows within seconds.",
     "free": "Nobody holds it any more.",
+    "asked for all": "They are due, behind live work, with fresh tries. Below is how many are still to be looked at.",
+    "none dead": "Nothing was dead any more.",
 }
 FILTERS = (
     *(show.moment, show.day, show.span, show.count, show.seats, show.field_name, show.pretty, show.payload),
@@ -174,7 +177,8 @@ def _subjects(console: Blueprint, hub: Hub, known: dict[str, str]) -> None:
         with hub.store.read() as conn:
             refs = pages.subjects_called(conn, words, known.values()) if words else None
             page = pages.subjects(conn, chip, refs, before, key)
-            facts = {"chips": pages.chip_counts(conn), "reviews": pages.reviews(conn, limit=5)}
+            facts: dict[str, Any] = {"chips": pages.chip_counts(conn), "reviews": pages.reviews(conn, limit=5)}
+            facts |= {"now": pages.now(conn), "asked_again": pages.asked_again(conn), "most": pages.COUNT_TO}
         place = chip if chip in NEEDING else "subjects"
         asked = {"q": words, "chip": chip, "before": before, "key": key}
         return render_template("subjects.html", page=place, list=page, **asked, **facts)
@@ -314,6 +318,14 @@ def _actions(console: Blueprint, hub: Hub) -> None:
         hub.bell.ring_soon()
         return _back("asked")
 
+    @console.post("/actions/look-dead")
+    def look_dead() -> AnyResponse:
+        until = _moment_from(request.form.get("until", ""))
+        batches = approvals.ask_for_the_dead(hub.store, until, *auth.actor(), most=pages.COUNT_TO)
+        count = sum(map(len, batches))
+        hub.bell.ring_soon()
+        return _back("asked for all" if count else "none dead")
+
     @console.post("/actions/approve")
     def approve() -> AnyResponse:
         done = approvals.approve(hub.store, request.form.get("ref", ""), *auth.actor())
@@ -337,6 +349,15 @@ def _actions(console: Blueprint, hub: Hub) -> None:
         number = pages.id_from(request.form.get("id", ""))
         done = number is not None and approvals.close_review(hub.store, number, *auth.actor())
         return _back("done" if done else "gone")
+
+
+def _moment_from(text: str) -> float:
+    """Epoch seconds that a form of ours told; the beginning of time where it told none."""
+    try:
+        at = float(text)
+    except ValueError:
+        return 0.0
+    return at if math.isfinite(at) else 0.0
 
 
 def _back(said: str) -> AnyResponse:

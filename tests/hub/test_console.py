@@ -307,6 +307,29 @@ def test_look_now_makes_a_dead_subject_due_and_is_audited(console: tuple[Browser
     assert audit.origin == "console 127.0.0.1"
 
 
+def test_all_that_are_dead_are_looked_at_again_once_their_number_was_confirmed(console: tuple[Browser, Store]) -> None:
+    browser, store = console
+    store.write(lambda conn: [a_subject(conn, f"stripe/subscription/d_{n}", state="dead", tries=3) for n in range(6)])
+    page = browser.get("/subjects?show=dead").text
+    (until,) = re.findall(r'name="until" value="([0-9.]+)"', page)
+    assert "Look at all 7…" in page
+    late = {"state": "dead", "changed_at": float(until) + 1}
+    store.write(lambda conn: a_subject(conn, "stripe/subscription/died_later", **late))
+    assert "They are due" in (said := _press(browser, "/subjects?show=dead", "/actions/look-dead", until=until))
+    assert "7 of those asked for are still to be looked at" in said
+    assert "The hub has given up on 1 subject" in said
+    with store.read() as conn:
+        due = conn.execute(select(schema.subject).where(schema.subject.c.cause == "asked again")).all()
+        audit = conn.execute(select(schema.audit)).one()
+    assert {(row.state, row.tries, row.priority) for row in due} == {("due", 0, 1)}
+    assert (audit.actor, audit.action, audit.detail["subjects"]) == ("sandbox", "look at the dead", 7)
+
+
+@pytest.mark.parametrize("until", ["", "0", "soon", "nan", "inf", "-inf"])
+def test_a_moment_that_no_page_told_revives_nothing(small: tuple[Browser, Store], until: str) -> None:
+    assert "Nothing was dead any more" in _press(small[0], "/subjects?show=dead", "/actions/look-dead", until=until)
+
+
 def test_approve_makes_a_held_subject_due_once(console: tuple[Browser, Store]) -> None:
     browser, store = console
     ref = "stripe/subscription/sub_held"
@@ -346,7 +369,7 @@ def test_a_subject_that_nobody_knows_can_not_be_held(small: tuple[Browser, Store
         assert conn.execute(select(schema.audit)).first() is None
 
 
-@pytest.mark.parametrize("action", ["look", "approve", "hold", "release", "review"])
+@pytest.mark.parametrize("action", ["look", "look-dead", "approve", "hold", "release", "review"])
 def test_S_an_action_without_the_form_s_token_is_refused(small: tuple[Browser, Store], action: str) -> None:
     browser, store = small
     browser.get("/")
