@@ -43,9 +43,10 @@ class Page:
 
 
 def subjects_called(conn: Connection, words: str, refs: Iterable[str]) -> list[str]:
-    """Subjects that `words` names: whole, by order or customer reference, by last part, else by customer's name.
+    """Subjects that `words` names: whole, by order or customer reference, else by how the customer's name begins.
 
-    `refs` are the connections' reference prefixes: most ids are found by order reference, which has an index.
+    All that is on an index. Only where it finds nothing all are gone through: by last part, else by what is anywhere
+    in a customer's name. `refs` are the connections' reference prefixes: most ids are found by order reference.
     """
     s, link = t.subject.c, t.customer_link.c
     known = [words, *(f"{ref}:{words}" for ref in refs)]
@@ -59,11 +60,21 @@ def subjects_called(conn: Connection, words: str, refs: Iterable[str]) -> list[s
         stmt = select(s.ref).where(where).order_by(s.changed_at.desc()).limit(NAMES_TO)
         if found := list(conn.execute(stmt).scalars()):
             return found
+    if found := list(conn.execute(beginning_with(words)).scalars()):
+        return found
     by_id = s.ref.like(f"%/{_escaped(words)}", escape="!")
-    named = func.lower(s.customer_name).like(f"%{_escaped(words.lower())}%", escape="!")
+    name = func.coalesce(s.customer_folded, func.lower(s.customer_name))
+    named = name.like(f"%{_escaped(words.casefold())}%", escape="!")
     either = select(s.ref, by_id.label("by_id")).where(or_(by_id, named))  # one pass over all
     rows = conn.execute(either.order_by(by_id.desc(), s.changed_at.desc()).limit(NAMES_TO)).all()
     return [row.ref for row in rows if row.by_id] or [row.ref for row in rows]
+
+
+def beginning_with(words: str) -> Select[Any]:
+    """Subjects whose customer's name begins with `words`, whatever the case."""
+    s, start = t.subject.c, subject_rows.folded(words)
+    where = (s.customer_folded >= start, s.customer_folded < f"{start}\U0010ffff")
+    return select(s.ref).where(*where).order_by(s.changed_at.desc()).limit(NAMES_TO)
 
 
 def receipt_called(conn: Connection, words: str, connections: Iterable[str]) -> int | None:
@@ -223,7 +234,7 @@ def subjects(conn: Connection, chip: str, refs: Sequence[str] | None, before: st
     s = t.subject.c
     stmt = select(t.subject, db_now().label("now")).where(_chip(chip))
     if key:
-        stmt = stmt.where(s.waiting_on == key)
+        stmt = stmt.where(s.ref.in_(_waiting_for(key)))
     if refs is not None:
         stmt = stmt.where(s.ref.in_(refs))
     if chip in {"due", "waiting"}:
@@ -365,9 +376,23 @@ def asked_again(conn: Connection) -> int:
 
 def waiting_for_key(conn: Connection, key: str) -> int:
     """How many subjects wait for this key of the catalog, to COUNT_TO."""
+    return _count(conn, _waiting_for(key))
+
+
+def unnamed_of(conn: Connection, ref: str) -> Sequence[str]:
+    """The keys that this subject waits for a row of the catalog for; none where it waits for none."""
+    u = t.unmapped.c
+    return conn.execute(_parked_for(u.key).where(u.subject == ref).order_by(u.key)).scalars().all()
+
+
+def _waiting_for(key: str) -> Select[Any]:
+    return _parked_for(t.subject.c.ref).where(t.unmapped.c.key == key)
+
+
+def _parked_for(column: ColumnElement[Any]) -> Select[Any]:
     s = t.subject.c
-    where = (s.waiting_on == key, s.state == "parked", s.cause == "unmapped")
-    return _count(conn, select(s.ref).where(*where))
+    joined = t.unmapped.join(t.subject, s.ref == t.unmapped.c.subject)
+    return select(column).select_from(joined).where(s.state == "parked", s.cause == "unmapped")
 
 
 def seen_lately(conn: Connection, ref: str, limit: int = LOOKS) -> Sequence[Row[Any]]:

@@ -53,9 +53,11 @@ _WHATEVER = (
     "order_ref",
     "customer",
     "customer_name",
+    "customer_folded",
     "flagged",
     "summary",
     "trace",
+    "saw",
 )
 ENDING = _IF_UNMARKED + _WHATEVER
 
@@ -143,6 +145,11 @@ def upsert(dialect: str, table: Any) -> Any:  # noqa: ANN401  (dialects' own Ins
 def now(conn: Connection) -> float:
     """The database's clock, epoch seconds."""
     return float(conn.execute(_NOW).scalar_one())
+
+
+def folded(name: str | None) -> str | None:
+    """A customer's name as searches know it: they fold what they are asked for in the same way."""
+    return None if name is None else name.casefold()
 
 
 def subject_key(ref: Ref | str) -> str:

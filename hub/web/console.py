@@ -214,12 +214,13 @@ def _subject_facts(conn: Connection, hub: Hub, row: Row[Any], before: str) -> di
     }
 
 
-def _unnamed(conn: Connection, hub: Hub, row: Row[Any]) -> coverage.Unnamed | None:
-    """The key that the subject waits for a catalog row of; None where it waits for none."""
-    if row.state != "parked" or row.cause != "unmapped" or not row.waiting_on:
-        return None
-    count = pages.waiting_for_key(conn, row.waiting_on)
-    return coverage.Unnamed(vendor=coverage.vendor_of(hub, row.connection), key=row.waiting_on, subjects=count)
+def _unnamed(conn: Connection, hub: Hub, row: Row[Any]) -> list[coverage.Unnamed]:
+    """The keys that the subject waits for a catalog row of."""
+    vendor = coverage.vendor_of(hub, row.connection)
+    return [
+        coverage.Unnamed(vendor=vendor, key=key, subjects=pages.waiting_for_key(conn, key))
+        for key in pages.unnamed_of(conn, row.ref)
+    ]
 
 
 ENDS = {"expires_at": "ends", "maintenance_until": "maintenance ends"}  # what an act may bring forward

@@ -400,7 +400,18 @@ def test_the_catalog_page_shows_the_row_to_paste_and_whom_it_frees(console: tupl
 def test_a_parked_subject_shows_the_row_that_would_free_it(console: tuple[Browser, Store]) -> None:
     said = text_of(console[0].get("/subjects/stripe/subscription/sub_parked"))
     assert '[[catalog]] stripe = "price_teams" sku = "…"' in said
-    assert "1 subject waits for it" in said
+    assert "1 subject waits for price_teams" in said
+
+
+def test_a_sale_of_two_unnamed_lines_is_shown_with_both_rows(small: tuple[Browser, Store]) -> None:
+    browser, store = small
+    ref = "stripe/subscription/sub_parked"
+    store.write(lambda conn: conn.execute(schema.unmapped.insert().values(subject=ref, key="price_more")))
+    for path in (f"/subjects/{ref}", "/catalog"):
+        said = text_of(browser.get(path))
+        assert all(f'stripe = "{key}"' in said for key in ("price_teams", "price_more")), path
+    assert "Waits for 2 rows in the catalog" in text_of(browser.get(f"/subjects/{ref}"))
+    assert "Meridian Geo" in text_of(browser.get("/subjects?show=parked&key=price_more"))
 
 
 def test_the_catalog_page_shows_the_rows_in_force(small: tuple[Browser, Store]) -> None:
