@@ -13,6 +13,7 @@ from hub.conditions import ConditionError
 from hub.domain import Line, Purchase
 from hub.errors import UnreadableError
 from hub.ports import Finding
+from hub.store import pages
 from hub.store import schema as t
 from hub.wiring import Hub
 
@@ -63,10 +64,11 @@ def sold(conn: Connection, hub: Hub) -> Sold:
     found = Sold()
     s, o = t.subject.c, t.observation.c
     saw = t.subject.join(t.observation, (o.subject == s.ref) & (o.hash == s.saw))
+    now = datetime.fromtimestamp(pages.business_now(conn), UTC)
     stmt = select(s.ref, o.seen).select_from(saw).order_by(s.changed_at.desc()).limit(SEEN)
     for subject, seen in conn.execute(stmt):
         for purchase in _recalled(hub, subject.split("/")[0], seen):
-            _count(hub, purchase, found)
+            _count(hub, purchase, found, now)
     return found
 
 
@@ -119,12 +121,12 @@ def _some(words: Sequence[str]) -> str:
     return ", ".join(words[:SHOWN]) + (" …" if len(words) > SHOWN else "")
 
 
-def _count(hub: Hub, purchase: Purchase, found: Sold) -> None:
+def _count(hub: Hub, purchase: Purchase, found: Sold, now: datetime) -> None:
     found.purchases += 1
     vendor = vendor_of(hub, purchase.ref.source)
     for line in purchase.lines:
         try:
-            row = hub.rules.catalog.row(vendor, line, purchase, datetime.now(UTC))
+            row = hub.rules.catalog.row(vendor, line, purchase, now)
         except ConditionError:
             continue  # parked, with this reason
         if row is not None:

@@ -19,7 +19,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from hub import approvals, coverage, explain
 from hub.asof import SUCCEEDED, end_of
-from hub.store import pages
+from hub.store import pages, records
 from hub.web import auth, show, timeline
 from hub.web.problem import problem
 
@@ -50,6 +50,7 @@ FILTERS = (
         show.receipt_because,
         show.breakable,
         show.next_look,
+        show.ends_badge,
     ),
     *(timeline.shown, timeline.action_name),
 )
@@ -80,8 +81,14 @@ def _frame(console: Blueprint, hub: Hub) -> None:
     @console.context_processor
     def _always() -> dict[str, object]:
         with hub.store.read() as conn:
-            needs = pages.needs(conn)
-        return {"needs": needs, "said": SAID.get(request.args.get("said", "")), "q": "", "observe": hub.observe}
+            needs, business_now = pages.needs(conn), pages.business_now(conn)
+        return {
+            "needs": needs,
+            "business_now": business_now,
+            "said": SAID.get(request.args.get("said", "")),
+            "q": "",
+            "observe": hub.observe,
+        }
 
     @console.app_errorhandler(404)
     def _not_found(error: NotFound) -> AnyResponse:
@@ -118,6 +125,7 @@ def _overview_facts(conn: Connection, hub: Hub) -> dict[str, object]:
         "waiting": {state: pages.waiting_for_a_person(conn, state) for state in ("held", "dead", "parked")},
         "connections": [(one, pages.last_receipt_at(conn, name)) for name, one in sorted(hub.connectors.items())],
         "now": pages.now(conn),
+        "moved": records.clock_offset(conn),
     }
 
 

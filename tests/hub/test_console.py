@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 import pytest
 from sqlalchemy import select
 
-from hub.store import Store, pages, schema
+from hub.store import Store, pages, records, schema
 from hub.store.migrate import upgrade
 from tests.hub import factory
 from tests.hub.browsing import Browser, served, text_of
@@ -496,6 +496,28 @@ def test_an_entitlement_is_found(console: tuple[Browser, Store], words: str) -> 
     assert "ent_1" in said
     assert "17 of 20" in said
     assert "ent_held" not in said
+
+
+@pytest.mark.parametrize(
+    ("moved_days", "said"), [(0, None), (20, "Expires in 20 days"), (43, "Expired 3 days ago"), (-60, None)]
+)
+def test_an_end_is_near_or_over_by_business_time(
+    console: tuple[Browser, Store], moved_days: float, said: str | None
+) -> None:
+    browser, store = console
+    ends = (datetime.now(UTC) + timedelta(days=40, minutes=1)).isoformat()
+    if moved_days:
+        store.write(lambda conn: records.set_cursor(conn, records.CLOCK_OFFSET, str(moved_days * factory.DAY)))
+    body = {"expires_at": ends, "enabled": True}
+    ref = store.write(lambda conn: a_subject(conn, "stripe/subscription/sub_on"))
+    store.write(lambda conn: factory.an_entitlement(conn, ref, "ent_on", body=body))
+    body = {"expires_at": ends, "enabled": False}
+    store.write(lambda conn: factory.an_entitlement(conn, None, "ent_off", body=body, enabled=False))
+    for path in ("/entitlements?q=ent_on", f"/subjects/{ref}", "/entitlements/ent_on"):
+        page = text_of(browser.get(path))
+        assert re.findall(r"Expire(?:s in|d) \d+ days(?: ago)?", page) == ([said] if said else []), path
+    assert "Expire" not in text_of(browser.get("/entitlements?q=ent_off")).partition("Expires Subject Changed")[2]
+    assert ("Licenses here live on" in text_of(browser.get("/"))) is bool(moved_days)
 
 
 def test_an_entitlement_of_no_purchase_has_its_pages(small: tuple[Browser, Store]) -> None:
