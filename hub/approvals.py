@@ -6,11 +6,15 @@ or only make due what is due already.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from sqlalchemy import Connection, select, update
 
 from hub.domain import Json
 from hub.store import Store, records, subjects
 from hub.store.schema import approval, db_now, review, subject
+
+BATCH = 500  # dead subjects made due in one transaction
 
 
 def approve(store: Store, ref: str, actor: str, origin: str) -> bool:
@@ -42,6 +46,35 @@ def ask_for_look(store: Store, ref: str, actor: str, origin: str) -> bool:
         return True
 
     return store.write(unit)
+
+
+def ask_for_the_dead(
+    store: Store, until: float, actor: str, origin: str, most: int | None = None
+) -> Iterator[list[str]]:
+    """Makes what was dead at `until` (the database's clock) due, with fresh tries, behind live work.
+
+    Yields the subjects of each batch once it is committed, with a row in the audit. Who stops in the middle has done
+    what was yielded. At most `most`, the longest dead first; what died after `until` is left alone.
+    """
+    left = most
+    while left is None or left > 0:
+        limit = BATCH if left is None else min(BATCH, left)
+
+        def unit(conn: Connection, limit: int = limit) -> list[str]:
+            refs = subjects.dead(conn, until, limit)
+            if not refs:
+                return []
+            still_dead = (subject.c.state == "dead") & subject.c.ref.in_(refs)
+            reason = f"{actor} asked for a look at all that were dead"
+            count = subjects.wake(conn, still_dead, cause=subjects.ASKED_AGAIN, reason=reason, priority=subjects.SWEEP)
+            records.audit(conn, actor, origin, "look at the dead", None, {"subjects": count, "until": until})
+            return refs
+
+        refs = store.write(unit)
+        if not refs:
+            return
+        left = None if left is None else left - len(refs)
+        yield refs
 
 
 def hold(store: Store, ref: str, why: str, actor: str, origin: str) -> bool:

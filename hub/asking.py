@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, and_, func, or_, select, update
 
 from hub import approvals, drain, lifecycle
 from hub.domain import Ref
 from hub.store import Store, records, subjects
 from hub.store.schema import approval, subject
 from hub.wiring import Hub
+
+COUNTED = 1_000_000
+POLL_S = 0.5
+PATIENCE_S = 30.0  # where nothing at all was looked at for so long, nobody seems to work
+_AT_ONCE = 500
 
 
 def subjects_called(store: Store, words: str) -> list[str]:
@@ -45,6 +53,55 @@ def ask(store: Store, ref: Ref, actor: str = "somebody", *, delay_s: float = 0) 
         records.audit(conn, actor, "command line", "look", str(ref), {})
 
     store.write(unit)
+
+
+def dead(store: Store) -> tuple[int, float]:
+    """(how many subjects are dead, the database's clock then)."""
+    with store.read() as conn:
+        count = conn.execute(select(func.count()).where(subject.c.state == "dead")).scalar_one()
+        return count, subjects.now(conn)
+
+
+def follow(store: Store, patience_s: float = PATIENCE_S) -> Iterator[int]:
+    """How many that were dead and asked for are still to be looked at, whenever that changes, down to none.
+
+    TimeoutError where it does not change for `patience_s`.
+    """
+    known, since = -1, time.monotonic()
+    while known:
+        with store.read() as conn:
+            left = subjects.asked_again(conn, COUNTED)
+        if left != known:
+            known, since = left, time.monotonic()
+            yield left
+        elif time.monotonic() - since > patience_s:
+            raise TimeoutError(f"nothing was looked at for {patience_s:.0f} s")
+        else:
+            time.sleep(POLL_S)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CameTo:
+    """What looks came to: so many subjects settled, and by state those that did not."""
+
+    settled: int
+    others: dict[str, int]
+
+
+def came_to(store: Store, refs: Sequence[str]) -> CameTo:
+    """What became of these subjects."""
+    s = subject.c
+    settled = or_(s.state == "idle", and_(s.state == "due", s.cause.in_(["second look", "verify"])))
+    counts: dict[str, int] = {}
+    with store.read() as conn:
+        for at in range(0, len(refs), _AT_ONCE):
+            these = s.ref.in_(refs[at : at + _AT_ONCE])
+            for state, fine, count in conn.execute(
+                select(s.state, settled.label("fine"), func.count()).where(these).group_by(s.state, settled)
+            ):
+                name = "settled" if fine else state
+                counts[name] = counts.get(name, 0) + count
+    return CameTo(settled=counts.pop("settled", 0), others=dict(sorted(counts.items())))
 
 
 def waiting_for_approval(store: Store) -> list[dict[str, Any]]:

@@ -310,12 +310,22 @@ def connect(connection: str, as_json: bool) -> None:  # noqa: FBT001
 
 
 @_command(main)
-@click.argument("subject")
-@click.option("--dry-run", is_flag=True, help="Say what a look would do; change nothing.")
-def look(subject: str, dry_run: bool, as_json: bool) -> None:  # noqa: FBT001
+@click.argument("subject", required=False)
+@click.option("--dead", is_flag=True, help="Look at everything that the hub has given up on, behind live work.")
+@click.option("--yes", is_flag=True, help="With --dead: do not ask whether so many are meant.")
+@click.option("--no-wait", is_flag=True, help="With --dead: end once they are due; workers look at them.")
+@click.option("--dry-run", is_flag=True, help="Say what a look would do (with --dead: how many); change nothing.")
+def look(*, subject: str | None, dead: bool, yes: bool, no_wait: bool, dry_run: bool, as_json: bool) -> None:
     """Look at SUBJECT now (stripe/subscription/sub_1, or just sub_1). Revives a dead one."""
     from hub import asking  # noqa: PLC0415
 
+    if dead == bool(subject):
+        raise click.UsageError("name one SUBJECT, or say --dead for everything that the hub has given up on")
+    if dead and as_json and not (yes or dry_run):
+        raise click.UsageError("--dead asks whether so many are meant: with --json say --yes, or --dry-run")
+    if subject is None:
+        _look_at_the_dead(yes=yes, no_wait=no_wait, dry_run=dry_run, as_json=as_json)
+        return
     hub = _ready_hub(observe=dry_run)
     told = asking.look(hub, subject, _who())
     if told is None:
@@ -323,6 +333,50 @@ def look(subject: str, dry_run: bool, as_json: bool) -> None:  # noqa: FBT001
     _tell(as_json, told, f"{told['subject']}: {told['result']} — {told['reason']}")
     if told["result"] in {"failed", "refused", "parked", "held"}:
         sys.exit(NEEDS_ATTENTION)
+
+
+def _look_at_the_dead(*, yes: bool, no_wait: bool, dry_run: bool, as_json: bool) -> None:
+    """Asks whether so many are meant, makes them due in batches, and tells how far their looks have come."""
+    from hub import approvals, asking  # noqa: PLC0415
+
+    hub = _ready_hub()
+    count, until = asking.dead(hub.store)
+    if dry_run or not count:
+        _tell(as_json, {"dead": count, "due": 0}, f"{_subjects(count)} dead." if count else "Nothing is dead.")
+        return
+    if not yes:
+        click.confirm(f"{_subjects(count)} dead. Look at all of them again?", abort=True)
+    refs: list[str] = []
+    for batch in approvals.ask_for_the_dead(hub.store, until, _who(), "command line"):
+        refs += batch
+        err.print(f"{len(refs):,} of {count:,} are due")
+        hub.bell.ring()
+    if no_wait:
+        _tell(as_json, {"dead": count, "due": len(refs)}, f"{len(refs):,} are due; workers look at them.")
+        return
+    _tell_how_far(hub.store, refs, count, as_json=as_json)
+
+
+def _tell_how_far(store: Any, refs: list[str], count: int, *, as_json: bool) -> None:  # noqa: ANN401
+    from hub import asking  # noqa: PLC0415
+
+    try:
+        for left in asking.follow(store):
+            err.print(f"{left:,} still to be looked at")
+    except TimeoutError as error:
+        _fail(NEEDS_ATTENTION, f"{error}; they stay due: is a `hub worker` running?")
+    came_to = asking.came_to(store, refs)
+    others = [
+        f"{number:,} {'to be tried again' if state == 'due' else state}" for state, number in came_to.others.items()
+    ]
+    told = {"dead": count, "due": len(refs), "settled": came_to.settled, **came_to.others}
+    _tell(as_json, told, f"{len(refs):,} looked at: {', '.join([f'{came_to.settled:,} settled', *others])}.")
+    if others:
+        sys.exit(NEEDS_ATTENTION)
+
+
+def _subjects(count: int) -> str:
+    return "1 subject is" if count == 1 else f"{count:,} subjects are"
 
 
 class _Moment(click.DateTime):

@@ -13,10 +13,11 @@ from hub.conditions import ConditionError
 from hub.domain import Line, Purchase
 from hub.errors import UnreadableError
 from hub.ports import Finding
+from hub.store import pages
 from hub.store import schema as t
 from hub.wiring import Hub
 
-SEEN = 5000  # observations that are gone through, the newest first
+SEEN = 5000  # subjects that are gone through, those that changed last first
 SHOWN = 8
 
 
@@ -36,7 +37,7 @@ class Unnamed:
 
 @dataclass(slots=True)
 class Sold:
-    """What was sold, as far as the newest observations tell."""
+    """What was sold, as far as what looks saw last tells."""
 
     purchases: int = 0
     rows: set[int] = field(default_factory=set)  # numbers of catalog rows that spoke of a line
@@ -45,28 +46,29 @@ class Sold:
 
 def waiting_for_a_row(conn: Connection, hub: Hub, limit: int = 200) -> list[Unnamed]:
     """The keys that subjects are parked for, those that most wait for first."""
-    s = t.subject.c
+    s, u = t.subject.c, t.unmapped.c
     count = func.count()
     stmt = (
-        select(s.connection, s.waiting_on, count)
-        .where(s.state == "parked", s.cause == "unmapped", s.waiting_on.is_not(None))
-        .group_by(s.connection, s.waiting_on)
-        .order_by(count.desc(), s.waiting_on)
+        select(s.connection, u.key, count)
+        .select_from(t.subject.join(t.unmapped, u.subject == s.ref))
+        .where(s.state == "parked", s.cause == "unmapped")
+        .group_by(s.connection, u.key)
+        .order_by(count.desc(), u.key)
         .limit(limit)
     )
     return [Unnamed(vendor=vendor_of(hub, row[0]), key=row[1], subjects=row[2]) for row in conn.execute(stmt)]
 
 
 def sold(conn: Connection, hub: Hub) -> Sold:
-    """What the newest observations say was sold, by the catalog of now: one purchase per subject."""
-    found, known = Sold(), set()
-    o = t.observation.c
-    for subject, seen in conn.execute(select(o.subject, o.seen).order_by(o.id.desc()).limit(SEEN)):
-        if subject in known:
-            continue
-        known.add(subject)
+    """What the last looks saw to be sold, by the catalog of now: one purchase per subject."""
+    found = Sold()
+    s, o = t.subject.c, t.observation.c
+    saw = t.subject.join(t.observation, (o.subject == s.ref) & (o.hash == s.saw))
+    now = datetime.fromtimestamp(pages.business_now(conn), UTC)
+    stmt = select(s.ref, o.seen).select_from(saw).order_by(s.changed_at.desc()).limit(SEEN)
+    for subject, seen in conn.execute(stmt):
         for purchase in _recalled(hub, subject.split("/")[0], seen):
-            _count(hub, purchase, found)
+            _count(hub, purchase, found, now)
     return found
 
 
@@ -119,12 +121,12 @@ def _some(words: Sequence[str]) -> str:
     return ", ".join(words[:SHOWN]) + (" …" if len(words) > SHOWN else "")
 
 
-def _count(hub: Hub, purchase: Purchase, found: Sold) -> None:
+def _count(hub: Hub, purchase: Purchase, found: Sold, now: datetime) -> None:
     found.purchases += 1
     vendor = vendor_of(hub, purchase.ref.source)
     for line in purchase.lines:
         try:
-            row = hub.rules.catalog.row(vendor, line, purchase, datetime.now(UTC))
+            row = hub.rules.catalog.row(vendor, line, purchase, now)
         except ConditionError:
             continue  # parked, with this reason
         if row is not None:

@@ -17,9 +17,14 @@ Recorded = Mapping[str, datetime]  # line id -> the paid_until on record
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unmapped:
-    """Lines of which nobody knows what they mean: the subject is parked. `because` where more can be said of it."""
+    """Lines of which nobody knows what they mean: the subject is parked.
+
+    keys: of those that no row names at all, each once, as a row would name them. because: what can be said of the
+    others, a sentence.
+    """
 
     lines: tuple[Line, ...]
+    keys: tuple[str, ...] = ()
     because: str = ""
 
 
@@ -117,6 +122,7 @@ def _matched(
     matched: Matched = []
     lost: list[Line] = []
     because: list[str] = []
+    keys: list[str] = []
     for line in purchase.lines:
         if line.quantity == 0:
             continue
@@ -130,13 +136,18 @@ def _matched(
             matched += [(line, match) for match in found]
             continue
         lost.append(line)
-        because += [why] if why else []
+        if why:
+            because.append(why)
+        else:
+            keys.append(_name(line))
     sold = {match.sku for _, match in matched if not match.adds and match.maintains is None}
     orphans = [(line, match) for line, match in matched if match.adds and match.sku not in sold]
     lost += [line for line, _ in orphans]
     because += [_orphaned(line, match) for line, match in orphans]
     whole = [(line, match) for line, match in matched if (line, match) not in orphans]
-    return whole, Unmapped(lines=tuple(lost), because="; ".join(because)) if lost else None
+    if not lost:
+        return whole, None
+    return whole, Unmapped(lines=tuple(lost), keys=tuple(dict.fromkeys(keys)), because="; ".join(because))
 
 
 def _nearly(catalog: Catalog, vendor: str, line: Line) -> str:

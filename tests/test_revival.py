@@ -19,7 +19,7 @@ from hub.failpoint import NAMES
 from hub.store import snapshots
 from hub.store.schema import change, subject
 from tests.test_failpoints import code_of, forked, look
-from tests.world import World
+from tests.world import Post, World
 
 pytestmark = pytest.mark.timeout(120)
 NOT_OF_A_LOOK = ("receipt.", "finish.", "intent.")  # and no create is begun
@@ -284,6 +284,48 @@ def test_whatever_the_order_of_events_every_customer_holds_just_what_it_pays_for
     world.replay_all()
     settled(world)
     assert world.writes() == written
+
+
+@pytest.mark.parametrize("world", [{"keyed": True}, {"keyed": False}], indirect=True)
+def test_an_end_and_a_purchase_told_in_one_breath_leave_one_live_license_for_each_live_purchase(
+    world: World,
+) -> None:
+    roll = random.Random(1)
+    told_first = ["new", "old", "either"] * 2
+    old = [world.buy("PRO-100", roll.randint(1, 9)) for _ in told_first]
+    settled(world)
+    new = [_moved(world, one, customer, roll) for one, customer in zip(old, world.customers, strict=True)]
+    posts = world.events()
+    roll.shuffle(posts)
+    posts.sort(key=lambda post: _turn(post, dict(zip([*old, *new], told_first * 2, strict=True)), set(new)))
+    while posts:
+        some = roll.randint(1, 9)
+        world.deliver(posts[:some])
+        del posts[:some]
+        world.work()
+    settled(world)
+    assert _held(world) == _paid_for(world)
+    assert sum(_held(world).values()) == len(new)
+    written = world.writes()
+    world.replay_all()
+    settled(world)
+    assert world.writes() == written
+
+
+def _moved(world: World, old: str, customer: str, roll: random.Random) -> str:
+    """The customer's new subscription, bought just before or just after the old one was ended."""
+    first = roll.random() < 0.5
+    new = world.buy(roll.choice(["PRO-100", "TEAM-YEAR"]), roll.randint(1, 9), customer) if first else ""
+    world.cancel(old)
+    return new or world.buy(roll.choice(["PRO-100", "TEAM-YEAR"]), roll.randint(1, 9), customer)
+
+
+def _turn(post: Post, told_first: dict[str, str], new: set[str]) -> int:
+    """0: of the purchase that is told first, 2: of the other one; 1: of neither."""
+    about = next((id_ for id_ in told_first if id_.encode() in post[0]), None)
+    if about is None or told_first[about] == "either":
+        return 1
+    return 0 if (about in new) is (told_first[about] == "new") else 2
 
 
 def _paid_for(world: World) -> Counter[Any]:

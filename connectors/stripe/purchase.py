@@ -355,9 +355,12 @@ class _Reading:
 def _is_period(invoice: Reduced, line: Reduced, item: Reduced) -> bool:
     """Whether the line bills a period, rather than a change within one.
 
-    On the first invoice a proration does: the part of a period that a backdated start or a later anchor leaves
-    (docs.stripe.com "Backdate subscriptions", read 2026-11). An invoice of a change (`subscription_update`) bills
-    one only where the item's period start moved with it (interval change, billing anchor reset), or once it is over.
+    On the first invoice a proration does: classic billing bills the time from a backdated start to now, or to a later
+    anchor, as one prorated line, where flexible billing has a line for each period; a later anchor alone leaves such a
+    part too (docs.stripe.com "Backdate subscriptions" and "Set the subscription billing renewal date", read 2026-11).
+    It can't extend: it ends at the anchor or before, where the first full period begins, and a change of the item has
+    an invoice of its own. Such an invoice (`subscription_update`) bills a period only where the item's period start
+    moved with it (interval change, billing anchor reset), or once it is over.
     """
     if line["period"]["end"] is None:
         return False

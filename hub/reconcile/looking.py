@@ -31,11 +31,12 @@ from hub.reconcile.look import Look, Observed, Seen, Shop, Window, assembled, re
 from hub.reconcile.wording import license_in_words
 from hub.store import records, schema, subjects
 from hub.store.records import Brief, Link, Memory
-from hub.store.subjects import Lease, Leased
+from hub.store.subjects import Lease, Leased, folded
 
 log = structlog.get_logger()
 BUSY_S = 1.0
 RECEIPT_OVERLAP_S = 5.0
+NAMED = 3  # keys that no row names, in a sentence
 
 
 def reconcile(
@@ -239,8 +240,9 @@ def _compare(look: Look, found: Found, bodies: Sequence[bytes]) -> Result:
     held = {one.entitlement.offering for one in look.memory.snapshots.values()}
     _tell_flags(look, flags_of(purchase, () if isinstance(wanted, Unmapped) else wanted, held))
     if isinstance(wanted, Unmapped):
-        key = (wanted.lines[0].keys or (wanted.lines[0].id,))[0]
-        return Parked(cause="unmapped", reason=_unmapped(look, wanted), waiting_on=key, facts=look.facts)
+        keys = wanted.keys
+        look.write_along(lambda conn: records.put_unmapped(conn, look.ref, keys))
+        return Parked(cause="unmapped", reason=_unmapped(look, wanted), facts=look.facts)
     second = _needs_second_look(look, found, bodies)
     summary = _act_if_needed(look, purchase, wanted)
     if isinstance(summary, str):
@@ -272,6 +274,8 @@ def _facts(look: Look, purchase: Purchase) -> dict[str, Any]:
         "order_ref": references.reference(look.connector.ref, purchase.ref.id),
         "customer": references.reference(look.connector.ref, purchase.customer.id),
         "customer_name": purchase.customer.name,
+        "customer_folded": folded(purchase.customer.name),
+        "saw": look.observation,
     }
 
 
@@ -292,13 +296,13 @@ def _tell_flags(look: Look, flags: Sequence[Flag]) -> None:
 
 
 def _unmapped(look: Look, unmapped: Unmapped) -> str:
-    if unmapped.because:
-        return f"{unmapped.because}: mend the [[catalog]] rows, and restart"
-    line = unmapped.lines[0]
-    key = (line.keys or (line.id,))[0]
-    more = f" and {len(unmapped.lines) - 1} more" if len(unmapped.lines) > 1 else ""
-    vendor = look.connector.catalog_key
-    return f'no catalog row names {key}{more}: add a [[catalog]] row with {vendor} = "{key}", and restart'
+    told = [f"{unmapped.because}: mend the [[catalog]] rows"] if unmapped.because else []
+    if keys := unmapped.keys[:NAMED]:
+        more = f" and {len(unmapped.keys) - NAMED} more" if len(unmapped.keys) > NAMED else ""
+        rows = ", ".join(f'{look.connector.catalog_key} = "{key}"' for key in keys)
+        each = "a [[catalog]] row with" if len(unmapped.keys) == 1 else "[[catalog]] rows with"
+        told.append(f"no catalog row names {', '.join(keys)}{more}: add {each} {rows}")
+    return "; ".join(told) + ", and restart"
 
 
 def _needs_second_look(look: Look, found: Found, bodies: Sequence[bytes]) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, literal, literal_column, or_, select, tuple_
 
+from hub.store import records
 from hub.store import schema as t
 from hub.store import subjects as subject_rows
 from hub.store.schema import db_now
@@ -43,9 +44,10 @@ class Page:
 
 
 def subjects_called(conn: Connection, words: str, refs: Iterable[str]) -> list[str]:
-    """Subjects that `words` names: whole, by order or customer reference, by last part, else by customer's name.
+    """Subjects that `words` names: whole, by order or customer reference, else by how the customer's name begins.
 
-    `refs` are the connections' reference prefixes: most ids are found by order reference, which has an index.
+    All that is on an index. Only where it finds nothing all are gone through: by last part, else by what is anywhere
+    in a customer's name. `refs` are the connections' reference prefixes: most ids are found by order reference.
     """
     s, link = t.subject.c, t.customer_link.c
     known = [words, *(f"{ref}:{words}" for ref in refs)]
@@ -59,11 +61,21 @@ def subjects_called(conn: Connection, words: str, refs: Iterable[str]) -> list[s
         stmt = select(s.ref).where(where).order_by(s.changed_at.desc()).limit(NAMES_TO)
         if found := list(conn.execute(stmt).scalars()):
             return found
+    if found := list(conn.execute(beginning_with(words)).scalars()):
+        return found
     by_id = s.ref.like(f"%/{_escaped(words)}", escape="!")
-    named = func.lower(s.customer_name).like(f"%{_escaped(words.lower())}%", escape="!")
+    name = func.coalesce(s.customer_folded, func.lower(s.customer_name))
+    named = name.like(f"%{_escaped(words.casefold())}%", escape="!")
     either = select(s.ref, by_id.label("by_id")).where(or_(by_id, named))  # one pass over all
     rows = conn.execute(either.order_by(by_id.desc(), s.changed_at.desc()).limit(NAMES_TO)).all()
     return [row.ref for row in rows if row.by_id] or [row.ref for row in rows]
+
+
+def beginning_with(words: str) -> Select[Any]:
+    """Subjects whose customer's name begins with `words`, whatever the case."""
+    s, start = t.subject.c, subject_rows.folded(words)
+    where = (s.customer_folded >= start, s.customer_folded < f"{start}\U0010ffff")
+    return select(s.ref).where(*where).order_by(s.changed_at.desc()).limit(NAMES_TO)
 
 
 def receipt_called(conn: Connection, words: str, connections: Iterable[str]) -> int | None:
@@ -223,7 +235,7 @@ def subjects(conn: Connection, chip: str, refs: Sequence[str] | None, before: st
     s = t.subject.c
     stmt = select(t.subject, db_now().label("now")).where(_chip(chip))
     if key:
-        stmt = stmt.where(s.waiting_on == key)
+        stmt = stmt.where(s.ref.in_(_waiting_for(key)))
     if refs is not None:
         stmt = stmt.where(s.ref.in_(refs))
     if chip in {"due", "waiting"}:
@@ -358,11 +370,30 @@ def review_page(conn: Connection, before: str = "") -> Page:
     return _keyed(conn, stmt, (v.id,), before, (int,), newest_first=True)
 
 
+def asked_again(conn: Connection) -> int:
+    """How many that were dead and asked for are still to be looked at, to COUNT_TO."""
+    return subject_rows.asked_again(conn, COUNT_TO)
+
+
 def waiting_for_key(conn: Connection, key: str) -> int:
     """How many subjects wait for this key of the catalog, to COUNT_TO."""
+    return _count(conn, _waiting_for(key))
+
+
+def unnamed_of(conn: Connection, ref: str) -> Sequence[str]:
+    """The keys that this subject waits for a row of the catalog for; none where it waits for none."""
+    u = t.unmapped.c
+    return conn.execute(_parked_for(u.key).where(u.subject == ref).order_by(u.key)).scalars().all()
+
+
+def _waiting_for(key: str) -> Select[Any]:
+    return _parked_for(t.subject.c.ref).where(t.unmapped.c.key == key)
+
+
+def _parked_for(column: ColumnElement[Any]) -> Select[Any]:
     s = t.subject.c
-    where = (s.waiting_on == key, s.state == "parked", s.cause == "unmapped")
-    return _count(conn, select(s.ref).where(*where))
+    joined = t.unmapped.join(t.subject, s.ref == t.unmapped.c.subject)
+    return select(column).select_from(joined).where(s.state == "parked", s.cause == "unmapped")
 
 
 def seen_lately(conn: Connection, ref: str, limit: int = LOOKS) -> Sequence[Row[Any]]:
@@ -389,6 +420,11 @@ def catalog_rows(conn: Connection) -> int:
 def now(conn: Connection) -> float:
     """The database's clock."""
     return subject_rows.now(conn)
+
+
+def business_now(conn: Connection) -> float:
+    """What the rules of trade take as now, epoch seconds: the database's clock, but where a sandbox moved it."""
+    return now(conn) + records.clock_offset(conn)
 
 
 # -- counting, paging

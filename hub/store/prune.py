@@ -58,14 +58,15 @@ def receipts(must_be_read: Collection[str]) -> Batch:
 
 
 def observations(conn: Connection, before: float, after: int, most: int) -> Step:
-    """Observations, but for the newest of each subject and those that an entitlement stands on."""
+    """Observations, but for the newest of each subject, what its last look saw, and what an entitlement stands on."""
     o, newer = t.observation.c, t.observation.alias()
+    is_last = select(t.subject.c.ref).where(t.subject.c.ref == o.subject, t.subject.c.saw == o.hash)
     is_newest = ~select(newer.c.id).where(newer.c.subject == o.subject, newer.c.id > o.id).exists()
     stands = select(t.entitlement.c.id).where(
         t.entitlement.c.subject == o.subject, t.entitlement.c.observation == o.hash
     )
     ids = _old(conn, t.observation, o.seen_at < before, after, most)
-    gone = delete(t.observation).where(o.id.in_(ids), ~is_newest, ~stands.exists())
+    gone = delete(t.observation).where(o.id.in_(ids), ~is_newest, ~is_last.exists(), ~stands.exists())
     return Step(rows=conn.execute(gone).rowcount, after=_last(ids, after), more=len(ids) == most)
 
 

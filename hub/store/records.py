@@ -274,6 +274,14 @@ def observe(conn: Connection, ref: Ref, seen: Mapping[str, Json], hash_: str) ->
     conn.execute(_observe(conn.dialect.name), {"subject": str(ref), "hash": hash_, "seen": seen})
 
 
+def put_unmapped(conn: Connection, ref: Ref, keys: Iterable[str]) -> None:
+    """These and no others are the keys that the subject waits for while it is parked as unmapped."""
+    conn.execute(delete(t.unmapped).where(t.unmapped.c.subject == str(ref)))
+    rows = [{"subject": str(ref), "key": key} for key in keys]
+    if rows:
+        conn.execute(t.unmapped.insert(), rows)
+
+
 def hash_of(seen: Mapping[str, Json]) -> str:
     """The content hash of an observation."""
     return hashlib.sha256(json.dumps(seen, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

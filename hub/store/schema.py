@@ -38,6 +38,7 @@ metadata = MetaData(
 
 Id = BigInteger().with_variant(Integer, "sqlite")
 Time = Float(53)  # float8: a REAL would lose the minutes
+Folded = Text().with_variant(Text(collation="C"), "postgresql")  # in the order of its bytes, so an index finds prefixes
 
 
 class db_now(FunctionElement[float]):  # noqa: N801  (reads as the SQL function that it is)
@@ -134,16 +135,18 @@ subject = Table(
     Column("second_look", Time),  # when the pending second look is due
     Column("verify_at", Time),  # an unknown result: search again then
     Column("waiting_since", Time),
-    Column("waiting_on", Text),  # an object id; parked as unmapped: the key that no catalog row names
+    Column("waiting_on", Text),  # an object id
     Column("looked_at", Time),
     Column("held_because", Text),  # a person's hold, who and why as a sentence; no look does anything until released
     Column("order_ref", Text),
     Column("customer", Text),  # the alias that customer_link knows
     Column("customer_name", Text),
+    Column("customer_folded", Folded),  # the same without upper case: found by how it begins
     Column("about", JSON),  # subjects that its looks read too: payments that were paid back, say
     Column("flagged", Text),  # kinds of flag that are up, joined by ", "
     Column("summary", Text),  # what the last look came to, a sentence
     Column("trace", Text),  # of the last bug met
+    Column("saw", Text),  # hash of the observation of the last look that came to an end
     Column("created_at", Time, nullable=False),
     Column("changed_at", Time, nullable=False),
     Index(None, "state", "priority", "next_look"),
@@ -151,6 +154,15 @@ subject = Table(
     Index(None, "waiting_on"),
     Index(None, "changed_at"),
     Index(None, "customer"),
+    Index(None, "customer_folded"),
+)
+
+unmapped = Table(
+    "unmapped",
+    metadata,
+    Column("subject", Text, primary_key=True),  # it waits for the key while it is parked as unmapped
+    Column("key", Text, primary_key=True),  # that no catalog row names
+    Index(None, "key"),
 )
 
 lease = Table(

@@ -35,6 +35,7 @@ from hub.errors import LeaseLost
 from hub.store.schema import cursor, db_now, lease, subject
 
 LIVE, SWEEP, REPLAY = 0, 1, 2
+ASKED_AGAIN = "asked again"  # the cause of a subject that was dead and is due with all the others
 TAKEOVERS = "takeovers"
 
 
@@ -52,9 +53,11 @@ _WHATEVER = (
     "order_ref",
     "customer",
     "customer_name",
+    "customer_folded",
     "flagged",
     "summary",
     "trace",
+    "saw",
 )
 ENDING = _IF_UNMARKED + _WHATEVER
 
@@ -144,6 +147,11 @@ def now(conn: Connection) -> float:
     return float(conn.execute(_NOW).scalar_one())
 
 
+def folded(name: str | None) -> str | None:
+    """A customer's name as searches know it: they fold what they are asked for in the same way."""
+    return None if name is None else name.casefold()
+
+
 def subject_key(ref: Ref | str) -> str:
     """The lease key of a subject."""
     return f"subject:{ref}"
@@ -219,8 +227,15 @@ def know(conn: Connection, ref: Ref) -> None:
     conn.execute(stmt.on_conflict_do_nothing())
 
 
-def wake(conn: Connection, where: Any, *, cause: str, reason: str) -> int:  # noqa: ANN401  (a SQL expression)
-    """Makes every subject that matches `where` due now; the count."""
+def wake(
+    conn: Connection,
+    where: Any,  # noqa: ANN401  (a SQL expression)
+    *,
+    cause: str,
+    reason: str,
+    priority: int | None = None,
+) -> int:
+    """Makes every subject that matches `where` due now, behind what goes before `priority` if given; the count."""
     values = {
         "state": "due",
         "cause": cause,
@@ -231,8 +246,21 @@ def wake(conn: Connection, where: Any, *, cause: str, reason: str) -> int:  # no
         "failing_since": None,
         "next_look": db_now(),
         "changed_at": db_now(),
-    }
+    } | ({} if priority is None else {"priority": priority})
     return conn.execute(update(subject).where(where).values(values)).rowcount
+
+
+def dead(conn: Connection, until: float, limit: int) -> list[str]:
+    """Subjects that were dead at `until` (the database's clock) and still are, the longest dead first."""
+    where = (subject.c.state == "dead", subject.c.changed_at <= until)
+    stmt = select(subject.c.ref).where(*where).order_by(subject.c.changed_at, subject.c.ref).limit(limit)
+    return list(conn.execute(stmt).scalars())
+
+
+def asked_again(conn: Connection, most: int) -> int:
+    """How many of those that were dead and asked for are still to be looked at, up to `most`."""
+    stmt = select(subject.c.ref).where(subject.c.state == "due", subject.c.cause == ASKED_AGAIN).limit(most)
+    return int(conn.execute(select(func.count()).select_from(stmt.subquery())).scalar_one())
 
 
 def take(conn: Connection, key: str, holder: str, ttl_s: float) -> Lease | None:

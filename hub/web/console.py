@@ -7,6 +7,7 @@ Login, sessions and CSRF are `auth`'s, what the pages read is `store.pages`', wh
 from __future__ import annotations
 
 import json
+import math
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlencode
@@ -18,7 +19,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from hub import approvals, coverage, explain
 from hub.asof import SUCCEEDED, end_of
-from hub.store import pages
+from hub.store import pages, records
 from hub.web import auth, consumers, show, timeline
 from hub.web.problem import problem
 
@@ -40,6 +41,8 @@ SAID = {
     "endpoint on": "Enabled. What waits is sent within seconds.",
     "sent again": "They are sent again, under the ids that they have, 20 a second.",
     "none to send": "There was nothing to send again.",
+    "asked for all": "They are due, behind live work, with fresh tries. Below is how many are still to be looked at.",
+    "none dead": "Nothing was dead any more.",
 }
 FILTERS = (
     *(show.moment, show.day, show.span, show.count, show.seats, show.field_name, show.pretty, show.payload),
@@ -51,6 +54,7 @@ FILTERS = (
         show.receipt_because,
         show.breakable,
         show.next_look,
+        show.ends_badge,
     ),
     *(timeline.shown, timeline.action_name),
 )
@@ -94,8 +98,14 @@ def _frame(console: Blueprint, hub: Hub) -> None:
 def around(hub: Hub) -> dict[str, object]:
     """What the frame of every page of the console shows."""
     with hub.store.read() as conn:
-        needs = pages.needs(conn)
-    return {"needs": needs, "said": SAID.get(request.args.get("said", "")), "q": "", "observe": hub.observe}
+        needs, business_now = pages.needs(conn), pages.business_now(conn)
+    return {
+        "needs": needs,
+        "business_now": business_now,
+        "said": SAID.get(request.args.get("said", "")),
+        "q": "",
+        "observe": hub.observe,
+    }
 
 
 # -- overview
@@ -125,6 +135,7 @@ def _overview_facts(conn: Connection, hub: Hub) -> dict[str, object]:
         "waiting": {state: pages.waiting_for_a_person(conn, state) for state in ("held", "dead", "parked")},
         "connections": [(one, pages.last_receipt_at(conn, name)) for name, one in sorted(hub.connectors.items())],
         "now": pages.now(conn),
+        "moved": records.clock_offset(conn),
     }
 
 
@@ -184,7 +195,8 @@ def _subjects(console: Blueprint, hub: Hub, known: dict[str, str]) -> None:
         with hub.store.read() as conn:
             refs = pages.subjects_called(conn, words, known.values()) if words else None
             page = pages.subjects(conn, chip, refs, before, key)
-            facts = {"chips": pages.chip_counts(conn), "reviews": pages.reviews(conn, limit=5)}
+            facts: dict[str, Any] = {"chips": pages.chip_counts(conn), "reviews": pages.reviews(conn, limit=5)}
+            facts |= {"now": pages.now(conn), "asked_again": pages.asked_again(conn), "most": pages.COUNT_TO}
         place = chip if chip in NEEDING else "subjects"
         asked = {"q": words, "chip": chip, "before": before, "key": key}
         return render_template("subjects.html", page=place, list=page, **asked, **facts)
@@ -220,12 +232,13 @@ def _subject_facts(conn: Connection, hub: Hub, row: Row[Any], before: str) -> di
     }
 
 
-def _unnamed(conn: Connection, hub: Hub, row: Row[Any]) -> coverage.Unnamed | None:
-    """The key that the subject waits for a catalog row of; None where it waits for none."""
-    if row.state != "parked" or row.cause != "unmapped" or not row.waiting_on:
-        return None
-    count = pages.waiting_for_key(conn, row.waiting_on)
-    return coverage.Unnamed(vendor=coverage.vendor_of(hub, row.connection), key=row.waiting_on, subjects=count)
+def _unnamed(conn: Connection, hub: Hub, row: Row[Any]) -> list[coverage.Unnamed]:
+    """The keys that the subject waits for a catalog row of."""
+    vendor = coverage.vendor_of(hub, row.connection)
+    return [
+        coverage.Unnamed(vendor=vendor, key=key, subjects=pages.waiting_for_key(conn, key))
+        for key in pages.unnamed_of(conn, row.ref)
+    ]
 
 
 ENDS = {"expires_at": "ends", "maintenance_until": "maintenance ends"}  # what an act may bring forward
@@ -324,6 +337,14 @@ def _actions(console: Blueprint, hub: Hub) -> None:
         hub.bell.ring_soon()
         return _back("asked")
 
+    @console.post("/actions/look-dead")
+    def look_dead() -> AnyResponse:
+        until = _moment_from(request.form.get("until", ""))
+        batches = approvals.ask_for_the_dead(hub.store, until, *auth.actor(), most=pages.COUNT_TO)
+        count = sum(map(len, batches))
+        hub.bell.ring_soon()
+        return _back("asked for all" if count else "none dead")
+
     @console.post("/actions/approve")
     def approve() -> AnyResponse:
         done = approvals.approve(hub.store, request.form.get("ref", ""), *auth.actor())
@@ -347,6 +368,15 @@ def _actions(console: Blueprint, hub: Hub) -> None:
         number = pages.id_from(request.form.get("id", ""))
         done = number is not None and approvals.close_review(hub.store, number, *auth.actor())
         return _back("done" if done else "gone")
+
+
+def _moment_from(text: str) -> float:
+    """Epoch seconds that a form of ours told; the beginning of time where it told none."""
+    try:
+        at = float(text)
+    except ValueError:
+        return 0.0
+    return at if math.isfinite(at) else 0.0
 
 
 def _back(said: str) -> AnyResponse:

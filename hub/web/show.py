@@ -12,6 +12,7 @@ from markupsafe import Markup, escape
 
 LONGEST = 40_000
 TEN_MONTHS_S = 300 * 86400
+SOON_S = 30 * 86400
 FIELD_NAMES = {
     "offering": "Offering",
     "seats": "Seats",
@@ -65,6 +66,19 @@ def day(text: str | None) -> str:
         return "no date"
     when = datetime.fromisoformat(text)
     return _day(when.astimezone(UTC) if when.tzinfo else when)
+
+
+def ends_badge(expires_at: str | None, now: float) -> tuple[str, str, str] | None:
+    """Badge class, symbol and word for a license that is on and over, or over within SOON_S; else None.
+
+    `expires_at`: ISO 8601. `now`: epoch seconds of business time.
+    """
+    if not expires_at:
+        return None
+    left = datetime.fromisoformat(expires_at).timestamp() - now
+    if left <= 0:
+        return ("badge-warn", "i-warn", f"Expired {span(-left)} ago")
+    return ("", "i-clock", f"Expires in {span(left)}") if left < SOON_S else None
 
 
 def span(seconds: float) -> str:

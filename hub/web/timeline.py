@@ -20,6 +20,7 @@ CAUSES = {
     "sweep": "the sweep found a difference",
     "replay": "a replay",
     "asked": "somebody asked for it",
+    "asked again": "somebody asked for all that were dead",
     "approved": "it was approved",
     "group": "its group was changed",
     "customer": "its customer was changed",

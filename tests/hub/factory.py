@@ -13,6 +13,7 @@ from sqlalchemy import Connection, select
 from hub import wiring
 from hub.settings import CatalogRow, HubSection, Settings
 from hub.store import Store, schema
+from hub.store.subjects import folded
 from hub.wiring import Hub
 
 SECRET = "a secret of more than thirty-two characters"
@@ -92,7 +93,9 @@ def a_subject(conn: Connection, ref: str, **values: Any) -> str:
         "created_at": now,
         "changed_at": now,
     }
-    conn.execute(schema.subject.insert().values(row | values))
+    row |= values
+    row.setdefault("customer_folded", folded(row["customer_name"]))
+    conn.execute(schema.subject.insert().values(row))
     return ref
 
 
@@ -117,9 +120,10 @@ def a_change(conn: Connection, subject: str, **values: Any) -> int:
 
 
 def an_observation(conn: Connection, subject: str, seen: dict[str, Any], seen_at: float) -> str:
-    """Inserts an observation; its hash."""
+    """Inserts an observation that is the last of its subject; its hash."""
     hash_ = secrets.token_hex(32)
     conn.execute(schema.observation.insert().values(subject=subject, hash=hash_, seen=seen, seen_at=seen_at))
+    conn.execute(schema.subject.update().where(schema.subject.c.ref == subject).values(saw=hash_))
     return hash_
 
 
@@ -312,10 +316,10 @@ def a_world(conn: Connection) -> None:
         "stripe/subscription/sub_parked",
         state="parked",
         cause="unmapped",
-        waiting_on="price_teams",
         customer_name="Meridian Geo",
         reason='no catalog row names price_teams: add a [[catalog]] row with stripe = "price_teams", and restart',
     )
+    conn.execute(schema.unmapped.insert().values(subject=parked, key="price_teams"))
     held = a_subject(
         conn,
         "stripe/subscription/sub_held",

@@ -19,7 +19,7 @@ from sqlalchemy import select, update
 from connectors.emulation import Clock, serving
 from connectors.stripe.emulator import StripeEmulator
 from connectors.zentitle.emulator import ZentitleEmulator
-from hub import __version__, wiring
+from hub import __version__, approvals, asking, drain, wiring
 from hub.settings import load
 from hub.store import Store, subjects
 from hub.store.migrate import HEAD, upgrade
@@ -121,7 +121,10 @@ def test_config_names_another_file(config: Path, tmp_path: Path) -> None:
     assert hub(tmp_path / "nowhere.toml", "--config", str(config), "db", "version").returncode == OK
 
 
-@pytest.mark.parametrize("words", [["nonsense"], ["look"], ["check", "--nonsense"]])
+@pytest.mark.parametrize(
+    "words",
+    [["nonsense"], ["look"], ["look", "sub_1", "--dead"], ["look", "--dead", "--json"], ["check", "--nonsense"]],
+)
 def test_wrong_usage_is_2(config: Path, words: list[str]) -> None:
     done = hub(config, *words)
     assert done.returncode == USAGE
@@ -262,6 +265,60 @@ def test_a_look_revives_what_is_dead(config: Path) -> None:
     with store.read() as conn:
         row = conn.execute(select(subject)).one()
     assert (row.state, row.tries) == ("due", 1)
+    store.close()
+
+
+def dead(store: Store, count: int) -> None:
+    """So many subjects that the hub has given up on."""
+    refs = [a_ref(f"sub_{number}") for number in range(count)]
+    store.write(lambda conn: subjects.mark_due(conn, refs, cause="event", reason=""))
+    store.write(lambda conn: conn.execute(update(subject).values(state="dead", tries=3, next_look=None)))
+
+
+def test_everything_dead_is_due_again_in_batches_once_its_number_was_confirmed(config: Path) -> None:
+    store = Store(load(config, {}).hub.database_url)
+    assert "Nothing is dead" in hub(config, "look", "--dead").stdout
+    dead(store, 1200)
+    assert json.loads(hub(config, "look", "--dead", "--dry-run", "--json").stdout) == {"dead": 1200, "due": 0}
+    asked = hub(config, "look", "--dead")  # nobody answers
+    assert "1,200 subjects are dead. Look at all of them again?" in asked.stdout
+    assert asked.returncode == ATTENTION
+    done = hub(config, "look", "--dead", "--yes", "--no-wait", "--json", USER="ida", SUDO_USER="")
+    assert json.loads(done.stdout) == {"dead": 1200, "due": 1200}
+    assert re.findall("^.* are due$", done.stderr, re.MULTILINE) == [
+        f"{number} of 1,200 are due" for number in ("500", "1,000", "1,200")
+    ]
+    with store.read() as conn:
+        assert conn.execute(select(subject.c.state, subject.c.tries).distinct()).one() == ("due", 0)
+        batches = conn.execute(select(audit.c.actor, audit.c.detail).order_by(audit.c.id)).all()
+    assert [(row.actor, row.detail["subjects"]) for row in batches] == [("ida", 500), ("ida", 500), ("ida", 200)]
+    store.close()
+
+
+def test_how_far_the_looks_have_come_is_told_down_to_none(shop: Shop) -> None:
+    made = wiring.build(load(shop.config, {}))
+    refs = [a_ref(shop.vendors.buy("PRO-100", 3)), a_ref("sub_gone")]
+    shop.store.write(lambda conn: subjects.mark_due(conn, refs, cause="event", reason=""))
+    named = subject.c.ref.in_([str(ref) for ref in refs])
+    shop.store.write(lambda conn: conn.execute(update(subject).where(named).values(state="dead")))
+    _, until = asking.dead(shop.store)
+    (asked,) = approvals.ask_for_the_dead(shop.store, until, "ida", "console")
+    left = []
+    for number, ref in zip(asking.follow(shop.store, patience_s=5), [*refs, None], strict=True):
+        left.append(number)
+        if ref:
+            drain.look_now(made.shop, ref)
+    assert left == [2, 1, 0]
+    assert asking.came_to(shop.store, asked).settled == 2
+    made.store.close()
+
+
+def test_where_nobody_looks_the_command_says_so(config: Path) -> None:
+    store = Store(load(config, {}).hub.database_url)
+    dead(store, 1)
+    list(approvals.ask_for_the_dead(store, time.time() + 1, "ida", "console"))
+    with pytest.raises(TimeoutError, match="nothing was looked at"):
+        list(asking.follow(store, patience_s=0))
     store.close()
 
 

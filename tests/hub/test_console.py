@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 import pytest
 from sqlalchemy import select
 
-from hub.store import Store, pages, schema
+from hub.store import Store, pages, records, schema
 from hub.store.migrate import upgrade
 from tests.hub import factory
 from tests.hub.browsing import Browser, served, text_of
@@ -307,6 +307,29 @@ def test_look_now_makes_a_dead_subject_due_and_is_audited(console: tuple[Browser
     assert audit.origin == "console 127.0.0.1"
 
 
+def test_all_that_are_dead_are_looked_at_again_once_their_number_was_confirmed(console: tuple[Browser, Store]) -> None:
+    browser, store = console
+    store.write(lambda conn: [a_subject(conn, f"stripe/subscription/d_{n}", state="dead", tries=3) for n in range(6)])
+    page = browser.get("/subjects?show=dead").text
+    (until,) = re.findall(r'name="until" value="([0-9.]+)"', page)
+    assert "Look at all 7…" in page
+    late = {"state": "dead", "changed_at": float(until) + 1}
+    store.write(lambda conn: a_subject(conn, "stripe/subscription/died_later", **late))
+    assert "They are due" in (said := _press(browser, "/subjects?show=dead", "/actions/look-dead", until=until))
+    assert "7 of those asked for are still to be looked at" in said
+    assert "The hub has given up on 1 subject" in said
+    with store.read() as conn:
+        due = conn.execute(select(schema.subject).where(schema.subject.c.cause == "asked again")).all()
+        audit = conn.execute(select(schema.audit)).one()
+    assert {(row.state, row.tries, row.priority) for row in due} == {("due", 0, 1)}
+    assert (audit.actor, audit.action, audit.detail["subjects"]) == ("sandbox", "look at the dead", 7)
+
+
+@pytest.mark.parametrize("until", ["", "0", "soon", "nan", "inf", "-inf"])
+def test_a_moment_that_no_page_told_revives_nothing(small: tuple[Browser, Store], until: str) -> None:
+    assert "Nothing was dead any more" in _press(small[0], "/subjects?show=dead", "/actions/look-dead", until=until)
+
+
 def test_approve_makes_a_held_subject_due_once(console: tuple[Browser, Store]) -> None:
     browser, store = console
     ref = "stripe/subscription/sub_held"
@@ -346,7 +369,7 @@ def test_a_subject_that_nobody_knows_can_not_be_held(small: tuple[Browser, Store
         assert conn.execute(select(schema.audit)).first() is None
 
 
-@pytest.mark.parametrize("action", ["look", "approve", "hold", "release", "review"])
+@pytest.mark.parametrize("action", ["look", "look-dead", "approve", "hold", "release", "review"])
 def test_S_an_action_without_the_form_s_token_is_refused(small: tuple[Browser, Store], action: str) -> None:
     browser, store = small
     browser.get("/")
@@ -377,7 +400,18 @@ def test_the_catalog_page_shows_the_row_to_paste_and_whom_it_frees(console: tupl
 def test_a_parked_subject_shows_the_row_that_would_free_it(console: tuple[Browser, Store]) -> None:
     said = text_of(console[0].get("/subjects/stripe/subscription/sub_parked"))
     assert '[[catalog]] stripe = "price_teams" sku = "…"' in said
-    assert "1 subject waits for it" in said
+    assert "1 subject waits for price_teams" in said
+
+
+def test_a_sale_of_two_unnamed_lines_is_shown_with_both_rows(small: tuple[Browser, Store]) -> None:
+    browser, store = small
+    ref = "stripe/subscription/sub_parked"
+    store.write(lambda conn: conn.execute(schema.unmapped.insert().values(subject=ref, key="price_more")))
+    for path in (f"/subjects/{ref}", "/catalog"):
+        said = text_of(browser.get(path))
+        assert all(f'stripe = "{key}"' in said for key in ("price_teams", "price_more")), path
+    assert "Waits for 2 rows in the catalog" in text_of(browser.get(f"/subjects/{ref}"))
+    assert "Meridian Geo" in text_of(browser.get("/subjects?show=parked&key=price_more"))
 
 
 def test_the_catalog_page_shows_the_rows_in_force(small: tuple[Browser, Store]) -> None:
@@ -462,6 +496,28 @@ def test_an_entitlement_is_found(console: tuple[Browser, Store], words: str) -> 
     assert "ent_1" in said
     assert "17 of 20" in said
     assert "ent_held" not in said
+
+
+@pytest.mark.parametrize(
+    ("moved_days", "said"), [(0, None), (20, "Expires in 20 days"), (43, "Expired 3 days ago"), (-60, None)]
+)
+def test_an_end_is_near_or_over_by_business_time(
+    console: tuple[Browser, Store], moved_days: float, said: str | None
+) -> None:
+    browser, store = console
+    ends = (datetime.now(UTC) + timedelta(days=40, minutes=1)).isoformat()
+    if moved_days:
+        store.write(lambda conn: records.set_cursor(conn, records.CLOCK_OFFSET, str(moved_days * factory.DAY)))
+    body = {"expires_at": ends, "enabled": True}
+    ref = store.write(lambda conn: a_subject(conn, "stripe/subscription/sub_on"))
+    store.write(lambda conn: factory.an_entitlement(conn, ref, "ent_on", body=body))
+    body = {"expires_at": ends, "enabled": False}
+    store.write(lambda conn: factory.an_entitlement(conn, None, "ent_off", body=body, enabled=False))
+    for path in ("/entitlements?q=ent_on", f"/subjects/{ref}", "/entitlements/ent_on"):
+        page = text_of(browser.get(path))
+        assert re.findall(r"Expire(?:s in|d) \d+ days(?: ago)?", page) == ([said] if said else []), path
+    assert "Expire" not in text_of(browser.get("/entitlements?q=ent_off")).partition("Expires Subject Changed")[2]
+    assert ("Licenses here live on" in text_of(browser.get("/"))) is bool(moved_days)
 
 
 def test_an_entitlement_of_no_purchase_has_its_pages(small: tuple[Browser, Store]) -> None:

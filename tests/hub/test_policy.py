@@ -430,7 +430,7 @@ def test_case_33_a_metered_item_counts_no_seats() -> None:
 def test_case_40_a_sale_that_no_row_names_is_unmapped_as_a_whole() -> None:
     stranger = a_line("si_2", keys=("price_new",))
     found = licenses_for(a_purchase(a_line(), stranger), ORDER, "stripe", rules(), {})
-    assert found == Unmapped(lines=(stranger,))
+    assert found == Unmapped(lines=(stranger,), keys=("price_new",))
 
 
 def test_case_40_what_is_over_needs_no_mapping_any_more() -> None:

@@ -167,6 +167,12 @@ def test_a_proration_on_the_first_invoice_pays_the_part_of_a_period_that_it_bill
     assert paid(a_subscription(), backdated) == {"si_1": at(START + YEAR)}
 
 
+def test_a_prorated_time_before_the_sale_shortens_nothing() -> None:
+    before, year = a_line(start=START - YEAR // 2, end=START, proration=True), a_line()
+    for both in ((before, year), (year, before)):
+        assert paid(a_subscription(), an_invoice(*both, reason="subscription_create")) == {"si_1": at(START + YEAR)}
+
+
 def test_an_old_proration_or_one_on_an_invoice_item_never_moves_it() -> None:
     item = a_line(end=START + 9 * YEAR)
     item["parent"] = {"type": "invoice_item_details", "invoice_item_details": {"proration": True}}
