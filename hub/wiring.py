@@ -10,6 +10,7 @@ from types import ModuleType
 import structlog
 from sqlalchemy import Connection
 
+import connectors.fastspring
 import connectors.stripe
 import connectors.zentitle
 from hub import catalog, settings
@@ -28,7 +29,11 @@ from hub.store.migrate import check_version
 from hub.store.subjects import insert
 
 log = structlog.get_logger()
-KINDS: dict[str, ModuleType] = {"stripe": connectors.stripe, "zentitle": connectors.zentitle}
+KINDS: dict[str, ModuleType] = {
+    "fastspring": connectors.fastspring,
+    "stripe": connectors.stripe,
+    "zentitle": connectors.zentitle,
+}
 
 
 @dataclass(frozen=True)
