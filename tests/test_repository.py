@@ -12,6 +12,7 @@ import click
 import pytest
 from pydantic import BaseModel
 
+import connectors.fastspring
 import connectors.stripe
 import connectors.zentitle
 from hub import settings
@@ -152,6 +153,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[policy]": settings.Policy,
     "[timing]": settings.Timing,
     "[retention]": settings.Retention,
+    "fastspring": connectors.fastspring.Settings,
     "stripe": connectors.stripe.Settings,
     "zentitle": connectors.zentitle.Settings,
     "[[catalog]]": settings.CatalogRow,
@@ -184,7 +186,7 @@ def test_the_README_tells_the_default_that_counts(key: str, default: object) -> 
 
 def test_every_key_that_the_README_tells_can_be_set() -> None:
     told = set(re.findall(r"^\| `([a-z_]+)` \|", readme(), re.MULTILINE))
-    assert told - {key for _, key in KEYS} - {"stripe"} == set()
+    assert told - {key for _, key in KEYS} - {"stripe", "fastspring"} == set()
 
 
 def test_every_HUB_variable_is_told_in_the_README() -> None:

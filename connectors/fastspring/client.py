@@ -16,7 +16,7 @@ from connectors.fastspring.shapes import reduced_account, reduced_order, reduced
 from connectors.fastspring.webhook import envelope_of
 from connectors.http import Http, is_safe_url
 from hub.domain import Json, Purchase, Ref
-from hub.errors import ConfigurationError, PermanentError, UnreadableError
+from hub.errors import ConfigurationError, PermanentError, RetryableError, UnreadableError
 from hub.ports import Changed, Deps, Finding, Found, SeeOther, Waiting
 
 PAGE = 50
@@ -26,6 +26,12 @@ _NOT_FOUND = "not found"
 _HINTS = {
     "404": "FastSpring does not know it: is it an object of another store, or base_url wrong?",
     "403": "the API credentials lack a permission: allow subscriptions, orders, accounts, returns and events",
+}
+
+_READ = {  # what looks and sweeps read, as little of it as can be
+    "/subscriptions": {"limit": "1", "page": "1"},
+    "/orders": {"limit": "1", "page": "1"},
+    "/events/unprocessed": {"days": "1"},
 }
 
 
@@ -92,10 +98,17 @@ class Client:
 
     def check(self) -> Sequence[Finding]:
         """What `hub check` has to say; one request for each of the lists that looks and sweeps read."""
-        for path in ("/subscriptions", "/orders"):
-            self._http.read(path, query={"limit": "1", "page": "1"})
-        self._http.read("/events/unprocessed", query={"days": "1"})
-        return ()
+        found = []
+        for path, query in _READ.items():
+            try:
+                self._http.read(path, query=query)
+            except PermanentError as error:
+                mend = _HINTS.get(error.code, error.hint)
+                found.append(Finding(level="error", about=self._source, problem=str(error), mend=mend))
+            except RetryableError as error:
+                mend = "are username, password and base_url right, and is it reachable from here?"
+                return [*found, Finding(level="error", about=self._source, problem=str(error), mend=mend)]
+        return found
 
     def close(self) -> None:
         """Lets connections go."""

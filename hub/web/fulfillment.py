@@ -48,7 +48,7 @@ def blueprint(hub: Hub) -> Blueprint:
 
 def _refused(budget: FailureBudget, name: str, status: int, reason: str, detail: str) -> Response:
     REJECTED.labels(name, f"fulfillment: {reason}").inc()
-    if status in {401, 404} and budget.spent(request.remote_addr or "", time.time()):
+    if budget.spent(request.remote_addr or "", time.time()):
         return _text(429, "too many requests that could not be verified", {"Retry-After": "1"})
     return _text(status, detail)
 
