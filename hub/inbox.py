@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy import select
 
 from hub.domain import Envelope
-from hub.errors import Unavailable, UnreadableError
+from hub.errors import UnreadableError
 from hub.failpoint import failpoint
 from hub.ports import Connector, Webhooks
 from hub.store import NewReceipt, Store, records
@@ -52,22 +52,22 @@ class Begun:
         Unavailable: one is not recorded, or not in time; try again.
         """
         found = self.each(timeout_s)
-        if failed := next((one for _, one in found if isinstance(one, Unavailable)), None):
+        if failed := next((one for _, one in found if isinstance(one, Exception)), None):
             raise failed
         return [str(one) for _, one in found]
 
-    def each(self, timeout_s: float = COMMIT_S) -> list[tuple[str, str | Unavailable]]:
+    def each(self, timeout_s: float = COMMIT_S) -> list[tuple[str, str | Exception]]:
         """(event id, its outcome, or why it is not recorded) of each event. Waits for all of them together."""
         until = time.monotonic() + timeout_s
         found = [(row.external_id, self._one(row, job, until)) for row, job in self.rows]
         failpoint("receipt.after_commit")
         return found
 
-    def _one(self, row: NewReceipt, job: Job[bool], until: float) -> str | Unavailable:
+    def _one(self, row: NewReceipt, job: Job[bool], until: float) -> str | Exception:
         try:
             new = job.wait(max(0.0, until - time.monotonic()))
             return _outcome_of(self.store, self.webhooks, row, new=new)
-        except Unavailable as error:
+        except Exception as error:  # noqa: BLE001  (whoever answers says what becomes of it: others may be recorded)
             return error
 
 

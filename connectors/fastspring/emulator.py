@@ -220,7 +220,7 @@ class FastSpringEmulator(Emulator):
             item["fulfillments"] = {f"{item['product']}_license": [{"license": text, "display": "License Key"}]}
             return
         with self.lock:
-            self.books.tell("fulfillment.failed", {"order": order["id"], "reason": text[:200]})
+            self.books.tell("fulfillment.failed", {"order": order["id"], "live": order["live"], "reason": text[:200]})
 
     def _resend(self, events: list[str]) -> list[str]:
         """By hand: the same events under new ids, as FastSpring's console does it."""
@@ -239,7 +239,7 @@ class FastSpringEmulator(Emulator):
         id_, created = self.books.new_id(), ms(self.clock.now())
 
         def render() -> Obj:
-            told = {"id": id_, "processed": event.processed, "created": created, "type": type_, "live": live}
+            told = {"id": id_, "processed": event.processed, "created": event.created, "type": type_, "live": live}
             with self.lock:
                 return told | {"data": data()}
 

@@ -29,7 +29,7 @@ def blueprint(hub: Hub) -> Blueprint:
         try:
             if name == "unknown":
                 return _refused(budget, name, 404, "unknown connection", _NOBODY)
-            body = request.environ["wsgi.input"].read()  # the gateway has read it, under limit and deadline
+            body = request.get_data()  # the gateway has read it, under limit and deadline
             told = fulfillment.answer(hub, asked[name], body, headers_of(request.environ), time.time())
         except VerificationError as error:
             detail = "the request is not proven to come from the vendor"

@@ -129,23 +129,25 @@ def _receive(
 
 def _answer(hub: Hub, connector: Connector, begun: Begun, timeout_s: float = COMMIT_S) -> Response:
     """The answer once all is committed, or as much as the vendor takes alone; _Refusal 503 where nothing is."""
-    try:
-        found = begun.each(timeout_s)
-    except Exception as error:
-        raise _bug(connector, error) from error
-    kept = {id_: outcome for id_, outcome in found if isinstance(outcome, str)}
-    failed = next((outcome for _, outcome in found if isinstance(outcome, Unavailable)), None)
+    found = begun.each(timeout_s)
+    kept = [(id_, outcome) for id_, outcome in found if isinstance(outcome, str)]
+    failed = next((outcome for _, outcome in found if isinstance(outcome, Exception)), None)
     if failed and not (kept and connector.partly):
-        wait = {"Retry-After": f"{failed.retry_after:.0f}"}
-        raise _Refusal(503, "record", "not recorded, send it again", wait) from failed
-    for _, outcome in found:
-        if isinstance(outcome, str):
-            RECEIVED.labels(connector.name, outcome).inc()
+        raise _not_recorded(connector, failed) from failed
+    for _, outcome in kept:
+        RECEIVED.labels(connector.name, outcome).inc()
     failpoint("receipt.before_ring")
     hub.bell.ring_soon()
     if failed and connector.partly:
-        return Response(connector.partly([*kept]), 202, content_type="text/plain")
+        log.error("receipt.partly", source=connector.name, kept=len(kept), of=len(found), exc_info=failed)
+        return Response(connector.partly([id_ for id_, _ in kept]), 202, content_type="text/plain")
     return Response(b"ok\n", 200, content_type="text/plain")
+
+
+def _not_recorded(connector: Connector, error: Exception) -> _Refusal:
+    if isinstance(error, Unavailable):
+        return _Refusal(503, "record", "not recorded, send it again", {"Retry-After": f"{error.retry_after:.0f}"})
+    return _bug(connector, error)
 
 
 def _whole(error: RetryableError) -> str:
