@@ -73,11 +73,11 @@ def of_order(source: str, order: Object, returns: Sequence[Object] = ()) -> Purc
     facts = reduced_order(order)
     backs = _given_back(returns)
     standing, status = _order_standing(facts)
-    items = once_items(facts)
+    items, off = once_items(facts), f"the order was {status}" if standing is Standing.ENDED else ""
     return Purchase(
         ref=Ref(source=source, kind="order", id=facts["id"]),
         customer=_customer(facts),
-        lines=tuple(_order_line(facts, item, backs, number) for number, item in enumerate(items)),
+        lines=tuple(_order_line(facts, item, backs, number, off) for number, item in enumerate(items)),
         standing=standing,
         status=status,
         bought_at=at(facts["changed"]),
@@ -130,8 +130,8 @@ def _paid_until(facts: Reduced, standing: Standing) -> tuple[datetime | None, st
     state = facts["state"]
     if standing is Standing.OVERDUE:
         return None, "the charge for this period failed"
-    if standing is Standing.SUSPENDED:
-        return None, "it is paused: nothing more is paid"
+    if standing in {Standing.SUSPENDED, Standing.ENDED}:
+        return None, f"it is {state}: nothing more is paid"
     if facts["adhoc"] or facts["intervalUnit"] == _MANAGED:
         return None, "it is charged when the seller says so: the offering's own term stands"
     if state == "canceled" and ends is not None:
@@ -209,7 +209,7 @@ def _subscription_flags(facts: Reduced, backs: Sequence[Reduced], paid_by: str) 
             yield _partial(back)
 
 
-def _order_line(order: Reduced, item: Reduced, backs: Sequence[Reduced], number: int) -> Line:
+def _order_line(order: Reduced, item: Reduced, backs: Sequence[Reduced], number: int, off: str) -> Line:
     doubled = [one["product"] for one in once_items(order)].count(item["product"]) > 1
     given = [one for back in backs for one in back["items"] if one["product"] == item["product"] and not doubled]
     whole = next((back["id"] for back in backs if _is_whole(item, back, doubled=doubled)), "")
@@ -223,7 +223,7 @@ def _order_line(order: Reduced, item: Reduced, backs: Sequence[Reduced], number:
         because=f"bought once with order {order['reference'] or order['id']}: the offering's own term stands",
         metadata=item["texts"],
         once=True,
-        reversed=f"it was returned in full (return {whole})" if whole else "",
+        reversed=off or (f"it was returned in full (return {whole})" if whole else ""),
     )
 
 
