@@ -57,7 +57,7 @@ class FastSpringEmulator(Emulator):
     ) -> None:
         super().__init__(clock or Clock())
         self._pair = base64.b64encode(f"{username}:{password}".encode()).decode()
-        self.expansion, self.lag_s = expansion, 0.0
+        self.expansion, self.lag_s, self.newest_first = expansion, 0.0, False
         self.books = Books(self.clock.now, self._tell, live=live, seed=seed)
         self.deliveries = Deliveries(seed)
         self.events: list[Event] = []
@@ -106,7 +106,7 @@ class FastSpringEmulator(Emulator):
         return reply(self.books.entries(id_)) if id_ in self.books.subscriptions else self.refuse(400, "Not found")
 
     def events_of(self, request: Request, which: str) -> Response:
-        """Newest last, 25 at a time."""
+        """25 at a time, in either order: which of them is the vendor's is documented nowhere."""
         oldest, now = ms(self.clock.now()) - OLDEST_MS, ms(self.clock.now())
         if "days" in request.args:
             begin = now - int(request.args["days"]) * 86_400_000
@@ -123,6 +123,7 @@ class FastSpringEmulator(Emulator):
             for one in self.events
             if one.processed is (which == "processed") and begin <= one.created <= end and self._shows(one.id)
         ]
+        found.sort(key=lambda one: one.created, reverse=self.newest_first)
         rows = [one.render() for one in found[:EVENTS_PAGE]]
         more = {"more": True} if len(found) > EVENTS_PAGE else {}
         return reply({"action": "events.get", "result": "success", "total": len(found), "events": rows} | more)

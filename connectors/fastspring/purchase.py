@@ -192,9 +192,10 @@ def _items_of(facts: Reduced, back: Reduced) -> list[Reduced]:
 def _takes_back(facts: Reduced, back: Reduced, paid_by: str) -> str:
     """A sentence where the return gave back what paid the present term; "" where it did not, or nobody knows."""
     items = _items_of(facts, back)
-    if back["original"] != paid_by or not any(item["returned"] == "full" for item in items):
+    is_only = not paid_by and facts["sequence"] == 1  # nothing but its first order has paid anything so far
+    if not (is_only or back["original"] == paid_by) or not any(item["returned"] == "full" for item in items):
         return ""
-    return f"order {paid_by}, which paid the present term, was returned in full (return {back['id']})"
+    return f"order {back['original']}, which paid the present term, was returned in full (return {back['id']})"
 
 
 def _subscription_flags(facts: Reduced, backs: Sequence[Reduced], paid_by: str) -> Iterator[Flag]:
