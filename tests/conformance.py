@@ -194,7 +194,7 @@ def _stripe_with_key(url: str) -> dict[str, Any]:
 
 
 def _fastspring_with_credentials(url: str) -> dict[str, Any]:
-    secret = {name: CANARY for name in ("username", "password")}
+    secret = dict.fromkeys(("username", "password"), CANARY)
     return _fastspring_settings([CANARY]) | secret | {"base_url": url, "fulfillment_keys": [CANARY]}
 
 
