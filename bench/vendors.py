@@ -34,6 +34,7 @@ class Vendors:
     def __init__(self, here: Place) -> None:
         self.stripe_port, self.zentitle_port = free_port(), free_port()
         ports = ["--stripe-port", str(self.stripe_port), "--zentitle-port", str(self.zentitle_port)]
+        ports += ["--fastspring-port", "0"]
         command = [sys.executable, "-m", "sandbox", *ports]
         self.process: Process = here.start("vendors", command, port=self.zentitle_port)
         self._stripe, self._zentitle = f"http://127.0.0.1:{self.stripe_port}", f"http://127.0.0.1:{self.zentitle_port}"

@@ -51,6 +51,8 @@ class Envelope:
     """One vendor event as it came in. `events` is empty for a type that is known and ignored.
 
     `subject` says where to look; None where nothing is to be looked at. `type` is the vendor's own word.
+    `body`: the event by itself, where its request carried several; None: the request's body is the event's.
+    `unreadable`: why it can't be read, where others of its request can.
     """
 
     external_id: str
@@ -61,6 +63,8 @@ class Envelope:
     livemode: bool | None = None
     account: str | None = None
     ignored_because: str | None = None
+    body: bytes | None = None
+    unreadable: str = ""
 
 
 class Standing(StrEnum):

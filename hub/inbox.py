@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -48,11 +49,26 @@ class Begun:
     def outcomes(self, timeout_s: float = COMMIT_S) -> list[str]:
         """Of each event, once committed: accepted, ignored, quarantined, dead, conflict or duplicate.
 
-        Unavailable: not recorded, or not in time; try again.
+        Unavailable: one is not recorded, or not in time; try again.
         """
-        found = [_outcome_of(self.store, self.webhooks, row, new=job.wait(timeout_s)) for row, job in self.rows]
+        found = self.each(timeout_s)
+        if failed := next((one for _, one in found if isinstance(one, Exception)), None):
+            raise failed
+        return [str(one) for _, one in found]
+
+    def each(self, timeout_s: float = COMMIT_S) -> list[tuple[str, str | Exception]]:
+        """(event id, its outcome, or why it is not recorded) of each event. Waits for all of them together."""
+        until = time.monotonic() + timeout_s
+        found = [(row.external_id, self._one(row, job, until)) for row, job in self.rows]
         failpoint("receipt.after_commit")
         return found
+
+    def _one(self, row: NewReceipt, job: Job[bool], until: float) -> str | Exception:
+        try:
+            new = job.wait(max(0.0, until - time.monotonic()))
+            return _outcome_of(self.store, self.webhooks, row, new=new)
+        except Exception as error:  # noqa: BLE001  (whoever answers says what becomes of it: others may be recorded)
+            return error
 
 
 def accept(store: Store, connector: Connector, body: bytes, headers: Mapping[str, str], now: float) -> list[str]:
@@ -108,11 +124,14 @@ def _receipt(
         outcome=outcome,
         reason=reason,
         headers=kept,
-        body=body,
+        body=envelope.body or body,
     )
 
 
 def _outcome(webhooks: Webhooks, envelope: Envelope) -> tuple[str, str | None]:
+    if envelope.unreadable:
+        log.error("receipt.unreadable", event_id=envelope.external_id, because=envelope.unreadable)
+        return "dead", f"unreadable: {envelope.unreadable}"
     if because := webhooks.refused(envelope):
         log.error("receipt.quarantined", event_id=envelope.external_id, type=envelope.type, because=because)
         return "quarantined", because

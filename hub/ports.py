@@ -18,6 +18,7 @@ from hub.domain import (
     Envelope,
     Held,
     Json,
+    Line,
     Offering,
     Purchase,
     Ref,
@@ -40,10 +41,12 @@ class SeeOther:
     """This subject is told by another one (an invoice by its subscription, say).
 
     keep: what it says counts for good (a payment that was paid back, say), so each look at `ref` is to read it too.
+    also: further subjects that it tells in the same way (each subscription of an order, say).
     """
 
     ref: Ref
     keep: bool = False
+    also: tuple[Ref, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,10 +99,26 @@ class StoredObject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changed:
-    """A row of the vendor's list of changes: look at `ref`; `at` is the vendor's own time of it."""
+    """A row of the vendor's list of changes: look at `ref`; `at` is the vendor's own time of it.
+
+    done: tells the vendor that this row need not be listed any more; called once `ref` is marked due, if at all.
+    """
 
     ref: Ref
     at: datetime
+    done: Callable[[], object] | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A vendor asks for the activation code of a sale that it is completing.
+
+    event: the request as an event whose subject is the purchase. line: what was sold, as far as it is told.
+    """
+
+    event: Envelope
+    subject: Ref
+    line: Line
 
 
 class Webhooks(Protocol):
@@ -120,6 +139,13 @@ class Webhooks(Protocol):
 
     def refused(self, envelope: Envelope) -> str | None:
         """Why an authentic event is not for this connection (livemode, account); None where it is."""
+
+
+class Fulfillment(Protocol):
+    """A vendor that asks for an activation code while it sells. Pure."""
+
+    def asked(self, body: bytes, headers: Mapping[str, str]) -> Asked:
+        """What a request asks for; VerificationError unless it is proven to be the vendor's, UnreadableError."""
 
 
 class PurchaseSource(Protocol):
@@ -340,6 +366,8 @@ class Connector:
 
     register makes the vendor send to an address, listening says whether it does; both repeatable, both give
     findings that say what is left to do, None where the vendor has no such call.
+    partly: the body of a 202 that acknowledges these event ids alone, so that the others of one request come again;
+    None where the vendor knows all or nothing.
     """
 
     name: str
@@ -350,6 +378,8 @@ class Connector:
     licensing: Licensing | None = None
     crm: Crm | None = None
     crm_setup: CrmSetup | None = None
+    fulfillment: Fulfillment | None = None
+    partly: Callable[[Sequence[str]], bytes] | None = None
     catalog_key: str = ""  # the key in [[catalog]] rows that speaks of this vendor
     base_url: str = ""
     check: Callable[[], Sequence[Finding]] | None = None

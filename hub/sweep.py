@@ -17,7 +17,7 @@ from hub import decide, references
 from hub.domain import Action, Enable, Entitlement, Purchase, Ref, SetTerms, Standing
 from hub.errors import HubError
 from hub.policy import Unmapped, licenses_for
-from hub.ports import Connector, PurchaseSource
+from hub.ports import Changed, Connector, PurchaseSource
 from hub.reconcile import Shop
 from hub.store import records, subjects
 from hub.store.records import Memory
@@ -107,6 +107,7 @@ def _changes(shop: Shop, source: PurchaseSource, name: str, cursor: tuple[str, f
     for chunk in chunks(source.changes(since)):
         newest = max([one.at for one in chunk] + ([newest] if newest else []), default=None)
         marked += _mark(shop, [one.ref for one in chunk], "in the vendor's list of changes")
+        _done(shop, chunk)
     reached = max(newest or since + OVERLAP, since + OVERLAP)
 
     def unit(conn: Connection) -> None:
@@ -114,6 +115,16 @@ def _changes(shop: Shop, source: PurchaseSource, name: str, cursor: tuple[str, f
 
     shop.store.write(unit)
     return marked
+
+
+def _done(shop: Shop, chunk: Iterable[Changed]) -> None:
+    """Tells the vendor what need not be listed any more. Where it says no, it lists it again: no harm."""
+    for one in chunk if not shop.observe else ():
+        if one.done is not None:
+            try:
+                one.done()
+            except HubError as error:
+                log.warning("sweep.not_told", subject=str(one.ref), error=str(error))
 
 
 def _mark(shop: Shop, refs: Iterable[Ref], why: str) -> int:

@@ -10,6 +10,7 @@ from types import ModuleType
 import structlog
 from sqlalchemy import Connection
 
+import connectors.fastspring
 import connectors.salesforce
 import connectors.stripe
 import connectors.zentitle
@@ -36,6 +37,7 @@ from hub.usage.portfolio import Portfolio, Shelf
 log = structlog.get_logger()
 SPARE_S = 10.0  # beyond the longest attempt, to begin and to keep it
 KINDS: dict[str, ModuleType] = {
+    "fastspring": connectors.fastspring,
     "salesforce": connectors.salesforce,
     "stripe": connectors.stripe,
     "zentitle": connectors.zentitle,

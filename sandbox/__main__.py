@@ -8,12 +8,14 @@ import threading
 import click
 
 from connectors.emulation import Clock, Emulator, server
+from connectors.fastspring.emulator import FastSpringEmulator
 from connectors.salesforce.emulator import SalesforceEmulator
 from connectors.stripe.emulator import StripeEmulator
 from connectors.zentitle.emulator import ZentitleEmulator
 
-STRIPE_PORT, ZENTITLE_PORT = 8101, 8102
+STRIPE_PORT, ZENTITLE_PORT, FASTSPRING_PORT = 8101, 8102, 8104
 STRIPE_KEY = "sk_test_sandbox"
+FASTSPRING_USER, FASTSPRING_PASSWORD = "sandbox", "sandbox-password"
 ZENTITLE_TENANT, ZENTITLE_CLIENT, ZENTITLE_SECRET = "t_sandbox", "hub", "sandbox-secret"
 
 
@@ -21,6 +23,7 @@ ZENTITLE_TENANT, ZENTITLE_CLIENT, ZENTITLE_SECRET = "t_sandbox", "hub", "sandbox
 @click.option("--stripe-port", default=STRIPE_PORT, show_default=True)
 @click.option("--zentitle-port", default=ZENTITLE_PORT, show_default=True)
 @click.option("--salesforce-port", type=int, help="A bare emulated Salesforce org too, on this port (8103, say).")
+@click.option("--fastspring-port", default=FASTSPRING_PORT, show_default=True)
 @click.option("--seed", default=0, show_default=True, help="Ids and faults repeat with it.")
 @click.option("--legacy", is_flag=True, help="Stripe speaks in the shapes of before 2025.")
 @click.option("--json", "as_json", is_flag=True, help="Print the addresses as JSON.")
@@ -28,6 +31,7 @@ def main(
     stripe_port: int,
     zentitle_port: int,
     salesforce_port: int | None,
+    fastspring_port: int,
     seed: int,
     legacy: bool,  # noqa: FBT001
     as_json: bool,  # noqa: FBT001
@@ -35,22 +39,20 @@ def main(
     """Run the emulated vendors until Ctrl-C. Each has admin calls under /_sandbox/ (clock, faults, state)."""
     clock = Clock()
     stripe = StripeEmulator(clock, api_key=STRIPE_KEY, shape="legacy" if legacy else "current", seed=seed)
-    zentitle = ZentitleEmulator(clock, seed=seed)
+    fastspring = FastSpringEmulator(clock, username=FASTSPRING_USER, password=FASTSPRING_PASSWORD, seed=seed)
+    vendors: list[tuple[str, Emulator, int]] = [
+        ("stripe", stripe, stripe_port),
+        ("zentitle", ZentitleEmulator(clock, seed=seed), zentitle_port),
+        ("fastspring", fastspring, fastspring_port),
+    ]
     stop = threading.Event()
     for one in (signal.SIGTERM, signal.SIGINT):
         signal.signal(one, lambda *_: stop.set())
-    apps = _vendors(stripe, stripe_port, zentitle, zentitle_port)
     if salesforce_port is not None:
-        apps.append(("salesforce", SalesforceEmulator(clock, installed=False), salesforce_port))
-    urls = {name: _serve(app, port) for name, app, port in apps}
+        vendors.append(("salesforce", SalesforceEmulator(clock, installed=False), salesforce_port))
+    urls = {name: _serve(app, port) for name, app, port in vendors}
     click.echo(_as_json(urls) if as_json else "\n".join(f"{name}: {url}" for name, url in urls.items()))
     stop.wait()
-
-
-def _vendors(
-    stripe: StripeEmulator, stripe_port: int, zentitle: ZentitleEmulator, zentitle_port: int
-) -> list[tuple[str, Emulator, int]]:
-    return [("stripe", stripe, stripe_port), ("zentitle", zentitle, zentitle_port)]
 
 
 def _serve(app: Emulator, port: int) -> str:

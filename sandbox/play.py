@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -62,6 +63,15 @@ client_id = "{client}"
 client_secret = "{client_secret}"
 rate_per_s = 200
 
+[connections.fastspring]
+kind = "fastspring"
+base_url = "http://127.0.0.1:{fastspring_port}"
+username = "{fastspring_user}"
+password = "{fastspring_password}"
+webhook_secrets = ["{webhook_secret}"]
+fulfillment_keys = ["{webhook_secret}"]
+rate_per_s = 200
+
 [[catalog]]
 stripe = "pro_annual"
 sku = "PRO-100"
@@ -69,6 +79,10 @@ sku = "PRO-100"
 [[catalog]]
 stripe = "pro_monthly"
 sku = "PRO-MONTHLY"
+
+[[catalog]]
+fastspring = "pro-annual"
+sku = "PRO-100"
 """
 
 
@@ -77,26 +91,35 @@ sku = "PRO-MONTHLY"
 @click.option("--port", default=CONSOLE_PORT, show_default=True, help="The console's port.")
 @click.option("--stripe-port", default=vendors.STRIPE_PORT, show_default=True)
 @click.option("--zentitle-port", default=vendors.ZENTITLE_PORT, show_default=True)
+@click.option("--fastspring-port", default=vendors.FASTSPRING_PORT, show_default=True)
 @click.option("--once", is_flag=True, help="End when the story has ended.")
-def main(folder: Path, port: int, stripe_port: int, zentitle_port: int, once: bool) -> None:  # noqa: FBT001
+def main(
+    folder: Path,
+    port: int,
+    stripe_port: int,
+    zentitle_port: int,
+    fastspring_port: int,
+    once: bool,  # noqa: FBT001
+) -> None:
     """Run the hub among emulated vendors and play a story through it."""
     try:
-        _run(folder.resolve(), port, stripe_port, zentitle_port, once=once)
+        ports = {"stripe": stripe_port, "zentitle": zentitle_port, "fastspring": fastspring_port}
+        _run(folder.resolve(), port, ports, once=once)
     except (ConfigurationError, HubError, requests.RequestException) as error:
         raise click.ClickException(str(error)) from error
 
 
-def _run(folder: Path, port: int, stripe_port: int, zentitle_port: int, *, once: bool) -> None:
-    for taken in (port, stripe_port, zentitle_port):
+def _run(folder: Path, port: int, ports: Mapping[str, int], *, once: bool) -> None:
+    for taken in (port, *ports.values()):
         if runtime.wait_for_port(taken, 0.01):
             raise ConfigurationError(f"port {taken} is in use", mend="end what listens there, or see --help for others")
     webhook_secret = f"whsec_{secrets.token_hex(24)}"
-    _write(folder, port, stripe_port, zentitle_port, webhook_secret)
+    _write(folder, port, ports, webhook_secret)
     os.environ["HUB_CONFIG"] = str(folder / "hub.toml")
     hub = wiring.build(settings.load())
     configure("sandbox")
     upgrade(hub.store)
-    processes = [_vendors(stripe_port, zentitle_port), *runtime.hub_processes(hub)]
+    processes = [_vendors(ports), *runtime.hub_processes(hub)]
     log = (folder / "hub.log").open("ab")
     for process in processes:
         process.output = log
@@ -110,7 +133,7 @@ def _run(folder: Path, port: int, stripe_port: int, zentitle_port: int, *, once:
     sys.exit(1 if story.failed else 0)
 
 
-def _write(folder: Path, port: int, stripe_port: int, zentitle_port: int, webhook_secret: str) -> None:
+def _write(folder: Path, port: int, ports: Mapping[str, int], webhook_secret: str) -> None:
     with contextlib.suppress(FileNotFoundError):
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
@@ -120,8 +143,9 @@ def _write(folder: Path, port: int, stripe_port: int, zentitle_port: int, webhoo
     text = CONFIG.format(
         folder=folder,
         port=port,
-        stripe_port=stripe_port,
-        zentitle_port=zentitle_port,
+        **{f"{name}_port": number for name, number in ports.items()},
+        fastspring_user=vendors.FASTSPRING_USER,
+        fastspring_password=vendors.FASTSPRING_PASSWORD,
         stripe_key=vendors.STRIPE_KEY,
         tenant=vendors.ZENTITLE_TENANT,
         client=vendors.ZENTITLE_CLIENT,
@@ -131,9 +155,9 @@ def _write(folder: Path, port: int, stripe_port: int, zentitle_port: int, webhoo
     (folder / "hub.toml").write_text(text)
 
 
-def _vendors(stripe_port: int, zentitle_port: int) -> Process:
-    ports = ["--stripe-port", str(stripe_port), "--zentitle-port", str(zentitle_port)]
-    return Process("vendors", [sys.executable, "-m", "sandbox", *ports])
+def _vendors(ports: Mapping[str, int]) -> Process:
+    words = [word for name, number in ports.items() for word in (f"--{name}-port", str(number))]
+    return Process("vendors", [sys.executable, "-m", "sandbox", *words])
 
 
 def _tell(story: Story, folder: Path, port: int, ended: threading.Event, *, once: bool) -> None:

@@ -26,13 +26,14 @@ class StoryError(Exception):
 
 
 class Story:
-    """Two customers, a year and two days."""
+    """Three customers, a year and two days."""
 
     def __init__(self, settings: Settings, store: Store, webhook_secret: str, out: Console) -> None:
         self._settings, self._store, self._out = settings, store, out
         self._hub = settings.hub.public_url
         self._stripe = str(settings.connections["stripe"]["base_url"])
         self._key = str(settings.connections["stripe"]["api_key"])
+        self._fastspring = str(settings.connections["fastspring"]["base_url"])
         self._zentitle = str(settings.connections["zentitle"]["base_url"])
         self._webhook_secret = webhook_secret
         self._http = requests.Session()
@@ -42,12 +43,17 @@ class Story:
 
     def wait_until_ready(self, seconds: float) -> None:
         """Returns once hub and vendors answer."""
-        for url in (f"{self._hub}/readyz", f"{self._stripe}/_sandbox/clock", f"{self._zentitle}/_sandbox/clock"):
+        clocks = [f"{vendor}/_sandbox/clock" for vendor in (self._stripe, self._zentitle, self._fastspring)]
+        for url in (f"{self._hub}/readyz", *clocks):
             self._until(lambda url=url: self._answers(url), f"{url} answers", seconds)  # type: ignore[misc]
 
     def play(self) -> None:
         """The whole story; raises StoryError where a license is not what it should be."""
         self._admin(self._stripe, "webhook", url=f"{self._hub}/webhooks/stripe", secret=self._webhook_secret)
+        door = {"url": f"{self._hub}/webhooks/fastspring", "secret": self._webhook_secret}
+        self._admin(self._fastspring, "delivery", **door)
+        asking = {"url": f"{self._hub}/fulfillment/fastspring", "key": self._webhook_secret}
+        self._admin(self._fastspring, "fulfillment", **asking)
         subprocess.run(this_hub("connect", "zentitle"), check=True, capture_output=True, timeout=TIMEOUT_S)
         annual = self._price("pro_annual", 9900, "year")
         monthly = self._price("pro_monthly", 1200, "month")
@@ -89,6 +95,12 @@ class Story:
         self._http.delete(f"{self._stripe}/v1/subscriptions/{second}", headers=self._auth(), timeout=TIMEOUT_S)
         self._settle()
         self._expect(second, disabled=True)
+
+        self._say("Dunmore Maps buys Pro at FastSpring, 10 seats, and is shown its activation code at once.")
+        third, code = self._buy_at_fastspring("Dunmore Maps", "pro-annual", 10)
+        self._expect(third, seatCount=10, disabled=False, activationCodes=[code])
+        self._out.print(f"     the code: {code}")
+
         one = self._grant(first)["id"]
         self._out.print(f"\n[dim]Why is Brightwater's license so?[/]  hub why {one}")
         self._out.print(f"[dim]               or in the console:[/]  {self._hub}/entitlements/{one}")
@@ -100,6 +112,13 @@ class Story:
         self._admin(self._stripe, "card", customer=customer, ok=True)
         sale = {"customer": customer, "items[0][price]": price, "items[0][quantity]": str(quantity)}
         return customer, self._post("/v1/subscriptions", sale)["id"]
+
+    def _buy_at_fastspring(self, company: str, product: str, quantity: int) -> tuple[str, str]:
+        """(subscription, the code that the buyer was shown)."""
+        item = {"product": product, "quantity": quantity, "interval": "year"}
+        (sold,) = self._admin(self._fastspring, "buy", company=company, items=[item])["items"]
+        shown = [one["license"] for licenses in sold["fulfillments"].values() for one in licenses]
+        return sold["subscription"], shown[0] if shown else "none"
 
     def _price(self, key: str, amount: int, interval: str) -> str:
         product = self._post("/v1/products", {"name": "Pro"})["id"]
@@ -144,14 +163,15 @@ class Story:
         )
 
     def _grant(self, subscription: str) -> dict[str, Any]:
-        rows = [one for one in self._admin(self._zentitle, "grants") if one["orderRefId"] == f"stripe:{subscription}"]
+        refs = {f"{source}:{subscription}" for source in ("stripe", "fastspring")}
+        rows = [one for one in self._admin(self._zentitle, "grants") if one["orderRefId"] in refs]
         if len(rows) > 1:
             raise StoryError(f"{subscription} has {len(rows)} licenses")
         return dict(rows[0]) if rows else {"expiryDate": "1970-01-01T00:00:00Z"}
 
     def _settle(self) -> None:
         """Waits until every event is delivered and nothing is due now (second looks to come do not count)."""
-        for vendor in (self._stripe, self._zentitle):
+        for vendor in (self._stripe, self._zentitle, self._fastspring):
             self._admin(vendor, "drain", timeout_s=TIMEOUT_S)
         self._until(self._nothing_due, "nothing is due", PATIENCE_S)
 

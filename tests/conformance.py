@@ -5,6 +5,9 @@ A new vendor adds its cases to SENDERS, SELLERS or LICENSORS, as its connect() o
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +19,7 @@ from typing import Any
 from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
+import connectors.fastspring
 import connectors.salesforce
 import connectors.stripe
 import connectors.zentitle
@@ -126,7 +130,34 @@ ZENTITLE_SENDER = Sender(
     an_event=a_zentitle_event,
     type_of=lambda body: str(body["eventCode"]),
 )
-SENDERS = {"stripe": STRIPE_SENDER, "zentitle": ZENTITLE_SENDER}
+
+
+def a_fastspring_event(id_: str, type_: str, **data: Any) -> bytes:
+    """A post of one event, about something that has no more than an id."""
+    event = {"id": id_, "processed": False, "created": 1_790_000_000_000, "type": type_, "live": True}
+    return json.dumps({"events": [event | {"data": {"id": "obj_1"} | data}]}).encode()
+
+
+def a_fastspring_signature(body: bytes, secret: str) -> str:
+    return base64.b64encode(hmac.new(secret.encode(), body, hashlib.sha256).digest()).decode()
+
+
+def _fastspring_settings(secrets: list[str]) -> dict[str, Any]:
+    return {"kind": "fastspring", "webhook_secrets": secrets}
+
+
+FASTSPRING_SENDER = Sender(
+    module=connectors.fastspring,
+    settings=_fastspring_settings,
+    sign=lambda body, secret, _: {"x-fs-signature": a_fastspring_signature(body, secret)},
+    signature_header="x-fs-signature",
+    tolerance_s=None,
+    fixtures=FIXTURES / "fastspring" / "fixtures",
+    events=connectors.fastspring.EVENTS,
+    an_event=a_fastspring_event,
+    type_of=lambda body: str((body.get("events") or [body])[0]["type"]),
+)
+SENDERS = {"fastspring": FASTSPRING_SENDER, "stripe": STRIPE_SENDER, "zentitle": ZENTITLE_SENDER}
 
 
 # vendors that are asked
@@ -163,12 +194,22 @@ def _stripe_with_key(url: str) -> dict[str, Any]:
     }
 
 
+def _fastspring_with_credentials(url: str) -> dict[str, Any]:
+    secret = dict.fromkeys(("username", "password"), CANARY)
+    return _fastspring_settings([CANARY]) | secret | {"base_url": url, "fulfillment_keys": [CANARY]}
+
+
 SELLERS = {
+    "fastspring": Seller(
+        module=connectors.fastspring,
+        settings=_fastspring_with_credentials,
+        subject=Ref(source="vendor-eu", kind="subscription", id="sub_1"),
+    ),
     "stripe": Seller(
         module=connectors.stripe,
         settings=_stripe_with_key,
         subject=Ref(source="vendor-eu", kind="subscription", id="sub_1"),
-    )
+    ),
 }
 
 
@@ -220,6 +261,7 @@ def _salesforce_settings(url: str) -> dict[str, Any]:
 
 CRMS = {"salesforce"}  # where people work on renewals: tests/hub/test_renewals.py runs each
 CONNECTIONS = {  # every connector, with settings that have a canary in each secret
+    "fastspring": (connectors.fastspring, _fastspring_with_credentials),
     "salesforce": (connectors.salesforce, _salesforce_settings),
     "stripe": (connectors.stripe, _stripe_with_key),
     "zentitle": (connectors.zentitle, _zentitle_settings),

@@ -12,6 +12,7 @@ import click
 import pytest
 from pydantic import BaseModel
 
+import connectors.fastspring
 import connectors.salesforce
 import connectors.stripe
 import connectors.zentitle
@@ -156,6 +157,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[usage]": settings.Usage,
     "salesforce": connectors.salesforce.Settings,
     "[outbound]": settings.Outbound,
+    "fastspring": connectors.fastspring.Settings,
     "stripe": connectors.stripe.Settings,
     "zentitle": connectors.zentitle.Settings,
     "[[catalog]]": settings.CatalogRow,
@@ -188,7 +190,7 @@ def test_the_README_tells_the_default_that_counts(key: str, default: object) -> 
 
 def test_every_key_that_the_README_tells_can_be_set() -> None:
     told = set(re.findall(r"^\| `([a-z_]+)` \|", readme(), re.MULTILINE))
-    assert told - {key for _, key in KEYS} - {"stripe"} == set()
+    assert told - {key for _, key in KEYS} - {"stripe", "fastspring"} == set()
 
 
 def test_every_HUB_variable_is_told_in_the_README() -> None:

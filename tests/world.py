@@ -504,6 +504,7 @@ class Town:
 
     def _vendors(self, *, legacy: bool) -> list[str]:
         ports = ["--stripe-port", str(self.ports["stripe"]), "--zentitle-port", str(self.ports["zentitle"])]
+        ports += ["--fastspring-port", "0"]
         return [sys.executable, "-m", "sandbox", *ports, *(["--legacy"] if legacy else [])]
 
     @property

@@ -154,15 +154,16 @@ def _told_by(look: Look, other: SeeOther, source: PurchaseSource) -> Settled:
 
     The vendor's answer may lag its event here as well: so once more in a while.
     """
+    refs = (other.ref, *other.also)
 
     def unit(conn: Connection) -> None:
-        subjects.mark_due(conn, [other.ref], cause="event", reason=f"{look.ref} points here")
-        if other.keep:
-            subjects.keep_about(conn, other.ref, look.ref)
+        subjects.mark_due(conn, refs, cause="event", reason=f"{look.ref} points here")
+        for ref in refs if other.keep else ():
+            subjects.keep_about(conn, ref, look.ref)
 
     look.write(unit)
     again = source.can_read and look.leased.row["cause"] != "second look"
-    return Settled(summary=f"told by {other.ref}", second_look=again)
+    return Settled(summary=f"told by {', '.join(map(str, refs))}", second_look=again)
 
 
 def _see(look: Look, source: PurchaseSource, bodies: Sequence[bytes]) -> Seen:

@@ -296,6 +296,26 @@ def open_intent(conn: Connection, kind: str, key: str, subject: Ref, fence: int,
     return _intent(conn.execute(_open_intent(conn.dialect.name), values).one())
 
 
+def promise_code(conn: Connection, ref: Ref, order_ref: str, code: str) -> str:
+    """The activation code that the purchase's license has or will have; `code` where none was given before.
+
+    What is told here stays: a license that is made carries it, and none of another purchase is handed over instead.
+    """
+    memory = recall(conn, ref)
+    taken = [memory.snapshots[one].entitlement.order_ref for one in memory.taken if one in memory.snapshots]
+    for key in (*taken, order_ref):
+        if (known := find_intent(conn, "group", key)) and known.activation_code:
+            return known.activation_code
+    values = {"kind": "group", "key": order_ref, "subject": str(ref), "fence": 0, "activation_code": code}
+    promise = upsert(conn.dialect.name, t.intent).values(open=False, tries=0, started_at=db_now(), **values)
+    new = promise.excluded.activation_code
+    stmt = promise.on_conflict_do_update(
+        index_elements=["kind", "key"],
+        set_={"activation_code": func.coalesce(t.intent.c.activation_code, new)},
+    ).returning(t.intent.c.activation_code)
+    return str(conn.execute(stmt).scalar_one())
+
+
 def close_intent(conn: Connection, kind: str, key: str, ids: Sequence[str] | None) -> None:
     """The create is done (with its ids), or was not done and is given up (None)."""
     stmt = _CLOSE_INTENT if ids is None else _CLOSE_INTENT_WITH

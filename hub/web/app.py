@@ -17,7 +17,7 @@ from werkzeug.routing import MapAdapter
 from hub import log, metrics, runtime, settings, wiring
 from hub.errors import Unavailable
 from hub.store import records
-from hub.web import api, auth, console, portal, receiver, renewals
+from hub.web import api, auth, console, fulfillment, portal, receiver, renewals
 from hub.web.gateway import Gateway
 from hub.web.problem import problem
 from hub.wiring import Hub
@@ -50,6 +50,7 @@ def create_app(hub: Hub) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = 1024 * 1024  # forms; the receiver counts for itself
     app.register_blueprint(receiver.blueprint(hub))
     app.register_blueprint(api.blueprint(hub))
+    app.register_blueprint(fulfillment.blueprint(hub))
     _probes(app, hub)
     auth.install(app, hub)
     app.register_blueprint(console.blueprint(hub))
@@ -111,6 +112,6 @@ def _probes(app: Flask, hub: Hub) -> None:
 
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response | HTTPException:
-        if request.path.startswith(("/webhooks/", "/api/", "/healthz", "/readyz", "/metrics")):
+        if request.path.startswith(("/webhooks/", "/fulfillment/", "/api/", "/healthz", "/readyz", "/metrics")):
             return problem(error.code or 500, error.description or "")
         return error

@@ -99,7 +99,7 @@ def _receive(
     if connector is None or connector.webhooks is None:
         raise _Refusal(404, "unknown connection", "no connection of this name takes webhooks")
     body = environ["wsgi.input"].read()  # the gateway has read it, under limit and deadline
-    now, headers = time.time(), _headers(environ)
+    now, headers = time.time(), headers_of(environ)
     if not known:
         _verify_for_nothing(connector, body, headers, now)
         raise _Refusal(404, "unknown connection", "no connection of this name takes webhooks")
@@ -128,19 +128,26 @@ def _receive(
 
 
 def _answer(hub: Hub, connector: Connector, begun: Begun, timeout_s: float = COMMIT_S) -> Response:
-    """The answer once all is committed; _Refusal 503 where it is not."""
-    try:
-        outcomes = begun.outcomes(timeout_s)
-    except Unavailable as error:
-        wait = {"Retry-After": f"{error.retry_after:.0f}"}
-        raise _Refusal(503, "record", "not recorded, send it again", wait) from error
-    except Exception as error:
-        raise _bug(connector, error) from error
-    for outcome in outcomes:
+    """The answer once all is committed, or as much as the vendor takes alone; _Refusal 503 where nothing is."""
+    found = begun.each(timeout_s)
+    kept = [(id_, outcome) for id_, outcome in found if isinstance(outcome, str)]
+    failed = next((outcome for _, outcome in found if isinstance(outcome, Exception)), None)
+    if failed and not (kept and connector.partly):
+        raise _not_recorded(connector, failed) from failed
+    for _, outcome in kept:
         RECEIVED.labels(connector.name, outcome).inc()
     failpoint("receipt.before_ring")
     hub.bell.ring_soon()
+    if failed and connector.partly:
+        log.error("receipt.partly", source=connector.name, kept=len(kept), of=len(found), exc_info=failed)
+        return Response(connector.partly([id_ for id_, _ in kept]), 202, content_type="text/plain")
     return Response(b"ok\n", 200, content_type="text/plain")
+
+
+def _not_recorded(connector: Connector, error: Exception) -> _Refusal:
+    if isinstance(error, Unavailable):
+        return _Refusal(503, "record", "not recorded, send it again", {"Retry-After": f"{error.retry_after:.0f}"})
+    return _bug(connector, error)
 
 
 def _whole(error: RetryableError) -> str:
@@ -152,7 +159,7 @@ def _bug(connector: Connector, error: Exception) -> _Refusal:
     return _Refusal(503, "bug", "not recorded, send it again", {"Retry-After": "30"})
 
 
-def _headers(environ: WSGIEnvironment) -> dict[str, str]:
+def headers_of(environ: WSGIEnvironment) -> dict[str, str]:
     """Header names in lower case, as connectors expect them."""
     headers = {key[5:].replace("_", "-").lower(): value for key, value in environ.items() if key.startswith("HTTP_")}
     if "CONTENT_TYPE" in environ:

@@ -28,8 +28,8 @@ _senders = itertools.count(2)
 def a_config(folder: Path, **values: Any) -> Path:
     """A hub.toml on closed ports and an SQLite record of its own."""
     known = {"database": f"sqlite:///{folder}/hub.sqlite", "stripe": CLOSED, "zentitle": CLOSED}
-    file = folder / "hub.toml"
-    file.write_text(config_text(**(known | values)))
+    file, more = folder / "hub.toml", values.pop("more", "")
+    file.write_text(config_text(**(known | values)) + more)
     return file
 
 
