@@ -32,6 +32,7 @@ from hub.retention import prune_all
 from hub.store import outbound, seats, subjects
 from hub.stream import sequencer
 from hub.sweep import sweep_all
+from hub.telling import push_if_due
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -44,6 +45,7 @@ SERVED_BY = "SERVED_BY"  # the pid of the server whose child serves
 STOP_S = 30.0
 HEAR_S, COUNT_S = 10.0, 60.0
 PRUNE_AGAIN_S = 3600.0  # so often a clock asks whether a table was not pruned for a day
+TELL_AGAIN_S = 900.0  # so often a clock asks whether a CRM is to be told
 POLL_AGAIN_S = 60.0  # so often a clock asks whether the list of entitlements is to be read
 
 
@@ -79,6 +81,7 @@ def tick_for_ever(hub: Hub) -> None:
         _Chore("count seats", COUNT_S, _count_seats),
         _Chore("read seat logs", COUNT_S, _read_seat_logs),
         _Chore("prune", PRUNE_AGAIN_S, _prune),
+        _Chore("tell CRM", TELL_AGAIN_S, _tell_crms),
     ]
     placed = partial(_ring_for_deliveries, hub)
     threading.Thread(target=sequencer.run, args=(hub.store, hub.connectors, stop, placed), name="sequencer").start()
@@ -184,6 +187,13 @@ def _prune(hub: Hub) -> None:
     sources = [(name, one.purchases) for name, one in hub.connectors.items()]
     must_be_read = [name for name, source in sources if source and not source.can_read]
     _alone(hub, "prune", lambda: prune_all(hub.store, hub.settings.retention, must_be_read, limits.stopping.is_set))
+
+
+def _tell_crms(hub: Hub) -> None:
+    """Each CRM, once a night."""
+    for name, one in hub.connectors.items():
+        if one.crm is not None and not limits.stopping.is_set():
+            _alone(hub, f"tell {name}", partial(push_if_due, hub, one))
 
 
 def _alone(hub: Hub, key: str, work: Callable[[], object], *, rings: bool = False) -> None:
