@@ -30,9 +30,9 @@ from hub.store.subjects import insert
 
 log = structlog.get_logger()
 KINDS: dict[str, ModuleType] = {
-    "fastspring": connectors.fastspring,
     "stripe": connectors.stripe,
     "zentitle": connectors.zentitle,
+    "fastspring": connectors.fastspring,
 }
 
 
