@@ -17,7 +17,7 @@ from typing import Any, TextIO
 import structlog
 
 SECRET_KEY = re.compile(
-    r"secret|token|passw|authorization|signature|cookie|api_?key|private_?key|credential|hmac", re.IGNORECASE
+    r"secret|token|passw|authorization|signature|cookie|(api|private|fulfillment)_?key|credential|hmac", re.IGNORECASE
 )
 _SECRET_TEXT = re.compile(
     r"""

@@ -38,10 +38,10 @@ from hub.usage.portfolio import Portfolio
 log = structlog.get_logger()
 SPARE_S = 10.0  # beyond the longest attempt, to begin and to keep it
 KINDS: dict[str, ModuleType] = {
-    "fastspring": connectors.fastspring,
-    "salesforce": connectors.salesforce,
     "stripe": connectors.stripe,
     "zentitle": connectors.zentitle,
+    "fastspring": connectors.fastspring,
+    "salesforce": connectors.salesforce,
 }
 
 

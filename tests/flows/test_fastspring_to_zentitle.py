@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import random
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -14,7 +16,9 @@ import requests
 from sqlalchemy import text
 
 from connectors.fastspring.emulator import request_hash
-from tests.connectors.fastspring.stall import KEY, Stall, a_stall
+from connectors.fastspring.emulator_webhooks import signature
+from hub.inbox import accept
+from tests.connectors.fastspring.stall import KEY, SECRET, Stall, a_stall
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -326,3 +330,31 @@ def test_a_signed_form_at_the_webhooks_door_is_no_webhook(stall: Stall) -> None:
     form = {"product": "pro-annual", "order": "o1"}
     signed = form | {"security_request_hash": request_hash(form, KEY)}
     assert requests.post(f"{stall.hub_url}/webhooks/fastspring", data=signed, timeout=10).status_code == 401
+
+
+# any order
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_without_credentials_events_in_any_order_and_twice_come_to_the_same_license(tmp_path: Path, seed: int) -> None:
+    with a_stall(tmp_path, credentials=False) as stall:
+        stall.act("fulfillment", url="")
+        stall.act("delivery", drop=1)
+        order = stall.buy(trial_days=14)
+        one = the_subscription(order)
+        stall.act("update", subscription=one, quantity=7)
+        stall.act("advance", days=20)
+        stall.act("cancel", subscription=one)
+        stall.act("uncancel", subscription=one)
+        stall.act("advance", days=366)
+        stall.act("update", subscription=one, quantity=9)
+        posts = [json.dumps({"events": [event.render()]}).encode() for event in stall.shop.events] * 2
+        random.Random(seed).shuffle(posts)
+        door = stall.hub.connectors["fastspring"]
+        for number, body in enumerate(posts):
+            accept(stall.hub.store, door, body, {"x-fs-signature": signature(body, SECRET)}, time.time())
+            if number % 3 == 0:
+                stall.world.work()
+        assert stall.world.settle()
+        assert stall.license(one) == f"pro-annual: on, 9 seats, until {expiry(stall, one)}"
+        assert len(stall.told()) == len(stall.shop.events)

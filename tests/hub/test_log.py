@@ -31,7 +31,17 @@ def test_S15_a_secret_inside_a_text_is_blotted_out(secret: str) -> None:
 
 @pytest.mark.parametrize(
     "key",
-    ["client_secret", "SECRET", "token", "access_token", "password", "Authorization", "stripe-signature", "api_key"],
+    [
+        "client_secret",
+        "SECRET",
+        "token",
+        "access_token",
+        "password",
+        "Authorization",
+        "stripe-signature",
+        "api_key",
+        "fulfillment_keys",
+    ],
 )
 def test_S15_a_value_under_a_telling_key_is_blotted_out(key: str) -> None:
     assert redacted(**{key: "canary"}) == {key: "[redacted]"}
