@@ -280,10 +280,11 @@ class StripeEmulator(Emulator):
         charge: str,
         status: str = "needs_response",
         reason: str = "general",
+        amount: int | None = None,
         account: str | None = None,
     ) -> Obj:
-        """The buyer disputes this charge; with a status `warning_...` it is an inquiry."""
-        return self._done(account, lambda billing: billing.payments.dispute(charge, status, reason))
+        """The buyer disputes this charge, or an amount of it; with a status `warning_...` it is an inquiry."""
+        return self._done(account, lambda billing: billing.payments.dispute(charge, status, reason, amount))
 
     def dispute_update(self, dispute: str, status: str, account: str | None = None) -> Obj:
         """The dispute goes on."""

@@ -503,12 +503,12 @@ def refund(id_: str, of_charge: Obj, amount: int, params: Obj, now: int) -> Obj:
     }
 
 
-def dispute(id_: str, of_charge: Obj, status: str, reason: str, now: int) -> Obj:
-    """A chargeback, or (`warning_...`) an inquiry, over all that the charge took."""
+def dispute(id_: str, of_charge: Obj, amount: int, status: str, reason: str, now: int) -> Obj:
+    """A chargeback, or (`warning_...`) an inquiry."""
     return {
         "id": id_,
         "object": "dispute",
-        "amount": of_charge["amount"],
+        "amount": amount,
         "balance_transactions": [],
         "charge": of_charge["id"],
         "created": now,

@@ -144,12 +144,14 @@ class Payments:
 
     # Disputes
 
-    def dispute(self, charge_id: str, status: str, reason: str) -> Obj:
-        """Opens a dispute; but for an inquiry (`warning_...`) and `prevented` the money is withdrawn."""
+    def dispute(self, charge_id: str, status: str, reason: str, amount: int | None = None) -> Obj:
+        """Opens a dispute over an amount (None: all that was paid); but for an inquiry (`warning_...`) and `prevented` the money is withdrawn."""
         charge = self.books.get("charges", charge_id)
         if status not in OPEN_DISPUTES or not charge["paid"] or charge["disputed"]:
             raise Refusal(400, f"{charge_id} can't be disputed with status {status}.")
-        value = objects.dispute(self.books.new_id("dp_"), charge, status, reason, self.books.now)
+        value = objects.dispute(
+            self.books.new_id("dp_"), charge, charge["amount"] if amount is None else amount, status, reason, self.books.now
+        )
         self.books.add("disputes", value)
         with self.books.updating(charge, "charge.updated"):
             charge |= {"disputed": True, "_dispute": value["id"]}

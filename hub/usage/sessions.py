@@ -224,6 +224,6 @@ def spent(events: Iterable[SeatEvent], before: float) -> set[str]:
     told = list(events)
     open_since: dict[str, float] = {}
     for one in sessions(told):
-        if one.start < before < one.end:
+        if one.start < before <= one.end:  # what ends just then tells in which order it is taken anew
             open_since[one.seat] = one.start
     return {one.id for one in told if one.at < before and one.at < open_since.get(one.seat, before)}

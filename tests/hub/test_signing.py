@@ -17,7 +17,6 @@ from hub import signing
 from hub.outbound.samples import verifiers
 from hub.signing import Secret, is_secret, live, secret_of
 
-NOW = datetime.now(UTC)
 TEXT = secret_of(bytes(range(32)))
 
 
@@ -27,12 +26,13 @@ TEXT = secret_of(bytes(range(32)))
     id_=st.from_regex(r"[\w-]{1,40}", fullmatch=True),
 )
 def test_S05_what_is_signed_is_verified_and_nothing_else(random: bytes, body: str, id_: str) -> None:
-    headers = dict(signing.headers([Secret(text=secret_of(random))], id_, NOW, body))
+    now = datetime.now(UTC)
+    headers = dict(signing.headers([Secret(text=secret_of(random))], id_, now, body))
     webhook = Webhook(secret_of(random))
     webhook.verify(body, headers, json_parse=False)
     for altered in (
         headers | {"webhook-id": id_ + "x"},
-        headers | {"webhook-timestamp": str(int(NOW.timestamp()) - 1)},
+        headers | {"webhook-timestamp": str(int(now.timestamp()) - 1)},
     ):
         with pytest.raises(WebhookVerificationError):
             webhook.verify(body, altered, json_parse=False)
@@ -48,30 +48,33 @@ def test_S05_the_known_vector_of_the_specification_is_signed_as_it_says() -> Non
 
 
 def test_S05_each_live_secret_signs_in_order_and_one_that_is_over_does_not() -> None:
-    at = NOW.timestamp()
+    now = datetime.now(UTC)
+    at = now.timestamp()
     kept = [
         Secret(text=TEXT),
         Secret(text=secret_of(b"b" * 32), not_after=at + 1),
         Secret(text=secret_of(b"c" * 32), not_after=at),
     ]
     assert [one.text for one in live(kept, at)] == [TEXT, kept[1].text]
-    signatures = signing.headers(live(kept, at), "msg_1", NOW, "{}")["webhook-signature"].split(" ")
+    signatures = signing.headers(live(kept, at), "msg_1", now, "{}")["webhook-signature"].split(" ")
     assert len(signatures) == 2
     with pytest.raises(WebhookVerificationError):
-        Webhook(kept[2].text).verify("{}", dict(signing.headers(live(kept, at), "msg_1", NOW, "{}")))
+        Webhook(kept[2].text).verify("{}", dict(signing.headers(live(kept, at), "msg_1", now, "{}")))
     with pytest.raises(ValueError, match="nothing signs"):
-        signing.headers([], "msg_1", NOW, "{}")
+        signing.headers([], "msg_1", now, "{}")
 
 
 def test_a_late_delivery_is_refused_by_its_receiver() -> None:
-    headers = dict(signing.headers([Secret(text=TEXT)], "msg_1", NOW - timedelta(minutes=6), "{}"))
+    now = datetime.now(UTC)
+    headers = dict(signing.headers([Secret(text=TEXT)], "msg_1", now - timedelta(minutes=6), "{}"))
     with pytest.raises(WebhookVerificationError, match="old"):
         Webhook(TEXT).verify("{}", headers)
 
 
 def test_openssl_makes_the_same_signature_by_the_shell_code_that_is_printed(tmp_path) -> None:
+    now = datetime.now(UTC)
     body = '{"name":"Müller ✓"}'
-    headers = signing.headers([Secret(text=TEXT)], "msg_1", NOW, body)
+    headers = signing.headers([Secret(text=TEXT)], "msg_1", now, body)
     (tmp_path / "body").write_text(body, encoding="utf-8")
     environ = {"SECRET": TEXT, "ID": "msg_1", "TIMESTAMP": headers["webhook-timestamp"], "PATH": "/usr/bin:/bin"}
     done = subprocess.run(
@@ -87,15 +90,17 @@ def test_openssl_makes_the_same_signature_by_the_shell_code_that_is_printed(tmp_
 
 
 def test_the_python_code_that_is_printed_verifies() -> None:
+    now = datetime.now(UTC)
     told: dict = {}
     exec(verifiers()["Python"], told)
     body = '{"a":1}'
-    headers = dict(signing.headers([Secret(text=TEXT)], "msg_1", NOW, body))
+    headers = dict(signing.headers([Secret(text=TEXT)], "msg_1", now, body))
     assert told["verified"](body.encode(), headers, TEXT) == {"a": 1}
 
 
 def test_a_plain_hmac_says_the_same() -> None:
-    headers = signing.headers([Secret(text=TEXT)], "msg_1", NOW, "{}")
+    now = datetime.now(UTC)
+    headers = signing.headers([Secret(text=TEXT)], "msg_1", now, "{}")
     said = hmac.new(bytes(range(32)), f"msg_1.{headers['webhook-timestamp']}.{{}}".encode(), hashlib.sha256).digest()
     assert headers["webhook-signature"] == "v1," + base64.b64encode(said).decode()
 

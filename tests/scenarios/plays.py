@@ -119,9 +119,9 @@ class Stripe:
             lines |= {"lines[0][invoice_line_item]": invoice["lines"]["data"][int(at)]["id"]}
         self.post("/v1/credit_notes", {"invoice": invoice["id"]} | lines | form)
 
-    def dispute(self, status: str = "needs_response") -> str:
-        """Over the newest charge; its id."""
-        return str(self.admin("dispute", charge=self.charges()[-1], status=status)["id"])
+    def dispute(self, status: str = "needs_response", amount: int | None = None) -> str:
+        """Over the newest charge, or an amount of it; its id."""
+        return str(self.admin("dispute", charge=self.charges()[-1], status=status, amount=amount)["id"])
 
 
 # -- how it starts, trials
@@ -552,9 +552,9 @@ def appealed(stripe: Stripe) -> Play:
     return sold
 
 
-def lose(stripe: Stripe) -> Play:
+def lose(stripe: Stripe, amount: int | None = None) -> Play:
     """A dispute that is lost; its id."""
-    dispute = stripe.dispute()
+    dispute = stripe.dispute(amount=amount)
     yield None
     stripe.admin("dispute_close", dispute=dispute, status="lost")
     yield None
@@ -575,6 +575,13 @@ def not_lost(stripe: Stripe) -> Play:
 def lost(stripe: Stripe) -> Play:
     sold = yield from sold_first(stripe)
     yield from lose(stripe)
+    return sold
+
+
+@plays("21 A dispute over part of the payment is lost")
+def lost_in_part(stripe: Stripe) -> Play:
+    sold = yield from sold_first(stripe)
+    yield from lose(stripe, amount=24_000)
     return sold
 
 

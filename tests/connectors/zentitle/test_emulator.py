@@ -920,6 +920,7 @@ def test_grants_tell_what_every_customer_holds(api):
         "seatsUsed": 0,
         "overdraft": {"type": "none", "value": None},
         "expiryDate": api.get(row["id"])["expiryDate"],
+        "maintenanceExpiryDate": None,
         "disabled": False,
         "status": "active",
         "created": group["created"],
