@@ -29,7 +29,7 @@ MET = [name for name in NAMES if not name.startswith(NOT_OF_A_LOOK)]
 @pytest.fixture
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     """On SQLite and with an API key, unless a test asks for something else."""
-    more = {"revive": 30, "lease": 1.5} | getattr(request, "param", {})
+    more = {"revive": 30, "lease": 1.5, "second_look": 0.05} | getattr(request, "param", {})
     database = request.getfixturevalue(f"{more.pop('on', 'sqlite')}_url")
     made = World(tmp_path, database, **more)
     yield made

@@ -59,7 +59,7 @@ revive_days = {revive}
 [timing]
 settle = 0
 tick = {tick}
-second_look = 0.2
+second_look = {second_look}
 sweep = {sweep}
 lease = {lease}
 ambiguity_window = {window}
@@ -91,7 +91,7 @@ rate_per_s = {rate}
 def config_text(*, database: str, stripe: str, zentitle: str, **values: Any) -> str:
     """A hub.toml on these vendors, with short times."""
     known = {"redis": "redis://127.0.0.1:1/0", "port": 0, "guard_min": -1, "lease": 3, "window": 1.2, "revive": 0}
-    known |= {"sweep": 3600, "rate": 5000, "tick": 0.5, "drain": 5}
+    known |= {"sweep": 3600, "rate": 5000, "tick": 0.5, "drain": 5, "second_look": 0.2}
     keyed = values.pop("keyed", True)
     key = 'api_key = "sk_test_sandbox"' if keyed else ""
     return CONFIG.format(
@@ -463,7 +463,7 @@ def _sink(posted: list[Post]) -> Iterator[str]:
         return Response("ok")
 
     server = make_server("127.0.0.1", 0, take, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.port}/"

@@ -24,7 +24,7 @@ class _Quiet(WSGIRequestHandler):
 def served(hub: Hub) -> Iterator[str]:
     """The address of a running console."""
     server = make_server("127.0.0.1", 0, create_app(hub), threaded=True, request_handler=_Quiet)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"
