@@ -150,7 +150,12 @@ class Payments:
         if status not in OPEN_DISPUTES or not charge["paid"] or charge["disputed"]:
             raise Refusal(400, f"{charge_id} can't be disputed with status {status}.")
         value = objects.dispute(
-            self.books.new_id("dp_"), charge, charge["amount"] if amount is None else amount, status, reason, self.books.now
+            self.books.new_id("dp_"),
+            charge,
+            charge["amount"] if amount is None else amount,
+            status,
+            reason,
+            self.books.now,
         )
         self.books.add("disputes", value)
         with self.books.updating(charge, "charge.updated"):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
+from hub.outbound.endpoints import By, Wish
 from hub.store import Store, schema
 from hub.store.migrate import upgrade
 from hub.web.app import create_app
