@@ -145,7 +145,10 @@ class Payments:
     # Disputes
 
     def dispute(self, charge_id: str, status: str, reason: str, amount: int | None = None) -> Obj:
-        """Opens a dispute over an amount (None: all that was paid); but for an inquiry (`warning_...`) and `prevented` the money is withdrawn."""
+        """Opens a dispute over an amount (None: all that was paid).
+
+        But for an inquiry (`warning_...`) and `prevented` the money is withdrawn.
+        """
         charge = self.books.get("charges", charge_id)
         if status not in OPEN_DISPUTES or not charge["paid"] or charge["disputed"]:
             raise Refusal(400, f"{charge_id} can't be disputed with status {status}.")
