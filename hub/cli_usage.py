@@ -153,6 +153,7 @@ def _span(seconds: float) -> str:
 def show(*, entitlement: str, days: bool, as_json: bool) -> None:
     """Show what is known of ENTITLEMENT's use, month by month."""
     from hub.cli import NOT_FOUND, _fail, _ready_hub, _table, out  # noqa: PLC0415
+    from hub.collecting.collector import places  # noqa: PLC0415
     from hub.store import seats, signals  # noqa: PLC0415
     from hub.usage.months import months  # noqa: PLC0415
 
@@ -160,9 +161,10 @@ def show(*, entitlement: str, days: bool, as_json: bool) -> None:
     with hub.store.read() as conn:
         rows = list(seats.days_of(conn, [entitlement], date(1970, 1, 1), date(9999, 12, 31)).values())
         signal = signals.signal_of(conn, entitlement)
+        country = places(conn, hub.settings.usage, [entitlement])[entitlement].account.country
     if not rows:
         _fail(NOT_FOUND, f"nothing is known of the use of {entitlement!r}; `hub usage status` says how collecting goes")
-    found = months(rows)
+    found = months(rows, country)
     if as_json:
         click.echo(json.dumps(_as_json(rows, found, signal, days=days)))
         return
@@ -177,7 +179,7 @@ def show(*, entitlement: str, days: bool, as_json: bool) -> None:
 def _as_json(rows: list[Any], found: list[Month], signal: Any, *, days: bool) -> dict[str, Any]:  # noqa: ANN401
     from hub.usage.seatdays import few  # noqa: PLC0415
 
-    told = [{**asdict(one), "users": few(one.users)} for one in found]
+    told = [{**asdict(one), "month": one.name, "users": few(one.users)} for one in found]
     data: dict[str, Any] = {"signal": signal, "months": told}
     if days:
         ordered = sorted(rows, key=lambda row: row.day)
@@ -196,7 +198,7 @@ def _month_cells(one: Month) -> list[str]:
     known = [_cell(one.peak), over, str(one.pinned or ""), str(one.denials or "")]
     limit = "none" if one.seats is not None and one.cap is None else _cell(one.cap)
     hours = f"{one.seat_hours:,.1f}" if one.known else "?"
-    return [one.month, f"{one.known}/{one.days}", _cell(one.seats), limit, *known, few(one.users), hours]
+    return [one.name, f"{one.known}/{one.days}", _cell(one.seats), limit, *known, few(one.users), hours]
 
 
 def _day_cells(one: Any) -> list[str]:  # noqa: ANN401  (a SeatDay)

@@ -286,6 +286,17 @@ def expiry_of(wanted: License, entitlement: Entitlement) -> datetime | None:
     return wanted.paid_until if entitlement.own_grace else wanted.expires_at
 
 
+def renews_days(purchase: Purchase) -> Mapping[str, int]:
+    """The length of their terms, in days, of the lines that renew themselves (boards leave short ones out)."""
+    if purchase.ends_at is not None or purchase.standing is Standing.ENDED:
+        return {}
+    return {
+        line.id: (line.period_end - line.period_start).days
+        for line in purchase.lines
+        if line.period_start and line.period_end and not line.once
+    }
+
+
 def guard_budget(policy: Policy, live: int) -> int | None:
     """Disables and shrinkings that may pass per connection and hour; None: no limit."""
     if policy.guard_min < 0:

@@ -16,6 +16,7 @@ import connectors.zentitle
 from hub import catalog, settings
 from hub.bell import Bell
 from hub.collecting.collector import Collector
+from hub.collecting.portfolio import RecordPortfolio
 from hub.drawing import Drawer
 from hub.errors import ConfigurationError, HubError
 from hub.limits import RecordLimiter, RecordTokens
@@ -28,7 +29,7 @@ from hub.settings import Settings
 from hub.store import Store, records, schema, subjects
 from hub.store.migrate import check_version
 from hub.store.subjects import insert
-from hub.usage.portfolio import Portfolio, Shelf
+from hub.usage.portfolio import Portfolio
 
 log = structlog.get_logger()
 KINDS: dict[str, ModuleType] = {
@@ -47,8 +48,8 @@ class Hub:
     bell: Bell
     connectors: Mapping[str, Connector]
     rules: Rules
+    portfolio: Portfolio
     observe: bool = False
-    portfolio: Portfolio = field(default_factory=Shelf)
     drawer: Drawer = field(default_factory=Drawer)
 
     @property
@@ -96,7 +97,15 @@ def build(config: Settings, *, redis_url: str = "", observe: bool = False) -> Hu
         catalog=catalog.build(config.catalog, vendors, str(config.path)), policy=config.policy, version=version
     )
     bell = Bell(redis_url or config.hub.redis_url)
-    return Hub(settings=config, store=store, bell=bell, connectors=found, rules=rules, observe=observe)
+    return Hub(
+        settings=config,
+        store=store,
+        bell=bell,
+        connectors=found,
+        rules=rules,
+        portfolio=RecordPortfolio(store, config.usage),
+        observe=observe,
+    )
 
 
 def start(hub: Hub) -> None:

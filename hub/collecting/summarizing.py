@@ -17,12 +17,13 @@ from hub.collecting.collector import Collector, Place, places
 from hub.domain import Entitlement, Json
 from hub.store import records, seats, signals, stream
 from hub.stream.events import Message, Payload, UsageSignal, UsageSummary, message_id
-from hub.usage.months import Month, months
 from hub.usage.seatdays import few
+from hub.usage.signal import Signal
 
 if TYPE_CHECKING:
     from hub.collecting.judges import Judges
     from hub.usage.history import History, Judgement
+    from hub.usage.months import Month
     from hub.usage.settling import Settled
 
 log = structlog.get_logger()
@@ -98,8 +99,6 @@ def _cut(history: History, as_of: date) -> History:
 
 
 def _restored(row: Any, how: Judges) -> Settled | None:  # noqa: ANN401  (a row)
-    from hub.usage.history import Signal  # noqa: PLC0415  (numpy)
-
     if row is None:
         return None
     return how.settled(
@@ -136,10 +135,13 @@ def _keep_signal(
         "judgement": said,
         "method": str(judgement.evidence.get("method", "")),
     }
-    revision = signals.put_signal(conn, history.entitlement_id, values, seen=row.revision if row else 0)
+    listed = _listed(history, settled, judgement)
+    revision = signals.put_signal(conn, history.entitlement_id, values | listed, seen=row.revision if row else 0)
     before = row.signal if row else None
     if revision is None or before == values["signal"]:
         return []
+    told = {"day": values["as_of"], "signal": values["signal"], "before": before, "sentence": judgement.sentence}
+    signals.put_verdict(conn, history.entitlement_id, told)
     data = UsageSignal(
         **about(conn, history.entitlement_id, place),
         before=before,
@@ -148,6 +150,21 @@ def _keep_signal(
         **{name: said[name] for name in UsageSignal.model_fields if name in said and name not in values},
     )
     return [_message(conn, "usage.signal.changed", data, history.entitlement_id, revision, values["signal"])]
+
+
+def _listed(history: History, settled: Settled, judgement: Judgement) -> dict[str, Any]:
+    """What lists show beside the signal."""
+    from hub.usage.standings import shown  # noqa: PLC0415  (numpy)
+
+    sentence = _sentence(settled, judgement)
+    return {"sentence": sentence, "recommended_seats": judgement.recommended_seats, **asdict(shown(history))}
+
+
+def _sentence(settled: Settled, judgement: Judgement) -> str:
+    """What the newest judgement says; where it is not told yet, that too."""
+    if judgement.signal is settled.signal:
+        return judgement.sentence
+    return f"{judgement.sentence} Told as {settled.signal.replace('_', ' ')} until this has lasted."
 
 
 def judgement_json(judgement: Judgement) -> dict[str, Any]:
@@ -175,29 +192,30 @@ def _plain(value: Any) -> Json:  # noqa: ANN401  (whatever evidence holds)
 
 def _keep_months(conn: Connection, history: History, place: Place) -> list[Message]:
     """Months that are over are kept; the message of the one that just ended, and of any that is counted anew."""
+    from hub.usage.months import months  # noqa: PLC0415  (numpy)
+
     id_ = history.entitlement_id
     days = seats.days_of(conn, [id_], history.first_day.replace(day=1), history.as_of)
     known, told = signals.summaries_of(conn, id_), list[Message]()
     signal = signals.signal_of(conn, id_)
-    for month in months(days.values()):
-        before = known.get(month.month)
+    for month in months(days.values(), place.account.country):
+        before = known.get(month.name)
         if not _is_over(month, history.as_of):
             continue
         body = _body(month, before.body if before else _judged(month, signal))
         if before and before.body == body:
             continue
-        revision = signals.put_summary(conn, id_, month.month, body, seen=before.revision if before else 0)
+        revision = signals.put_summary(conn, id_, month.name, body, seen=before.revision if before else 0)
         late = _end(month) < history.as_of - LATE
         if revision is not None and (before or not late):
-            data = UsageSummary(**about(conn, id_, place), month=month.month, revision=revision, **body)
-            told.append(_message(conn, "usage.summary.created", data, id_, month.month, revision))
+            data = UsageSummary(**about(conn, id_, place), month=month.name, revision=revision, **body)
+            told.append(_message(conn, "usage.summary.created", data, id_, month.name, revision))
     return told
 
 
 def _end(month: Month) -> date:
     """The last day of a month."""
-    first = date.fromisoformat(f"{month.month}-01")
-    return (first + timedelta(days=31)).replace(day=1) - timedelta(days=1)
+    return (month.month + timedelta(days=31)).replace(day=1) - timedelta(days=1)
 
 
 def _is_over(month: Month, as_of: date) -> bool:
@@ -218,6 +236,9 @@ def _body(month: Month, judged: Mapping[str, Any]) -> dict[str, Any]:
         "seats": month.seats,
         "cap": month.cap,
         "peak": month.peak,
+        "p95_peak": month.p95_peak,
+        "business_days": month.business,
+        "known_business_days": month.known_business,
         "over_days": month.over,
         "over_most": month.over_most,
         "pinned_days": month.pinned,

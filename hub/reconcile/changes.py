@@ -14,6 +14,7 @@ from hub.errors import PermanentError, RetryableError, UnknownResult
 from hub.failpoint import failpoint
 from hub.lifecycle import Held as HeldBack
 from hub.lifecycle import Result
+from hub.policy import renews_days
 from hub.reconcile.guard import changes_in, held_reason, hold_back
 from hub.reconcile.look import Look, Observed, apply, journal, plain_call, review
 from hub.reconcile.wording import fields_of, in_words, reasons_of, sentence, why_of
@@ -140,7 +141,7 @@ def _save(look: Look, purchase: Purchase, wanted_of: Mapping[str, License], now:
     def unit(conn: Connection) -> None:
         for one in stale:
             _snapshot(conn, look, one, wanted_of.get(one.id), began=look.read_began)
-        records.save_grants(conn, look.ref, fresh)
+        records.save_grants(conn, look.ref, fresh, renews_days(purchase))
 
     look.write(unit)
 

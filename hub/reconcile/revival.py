@@ -116,7 +116,7 @@ def _purchase_now(look: Look, ref: Ref) -> Purchase | None:
 def _hand_over(conn: Connection, look: Look, license_: License, one: Lapsed) -> None:
     id_, days = one.entitlement.id, look.shop.rules.policy.revive_days
     records.hand_over(conn, id_, one.purchase, look.ref)
-    records.save_grants(conn, look.ref, [(line, id_, license_.offering, None) for line in license_.lines])
+    records.save_grants(conn, look.ref, [(line, id_, license_.offering, None) for line in license_.lines], {})
     because = f"bought again within {days} days of the end of {one.purchase}"
     why: dict[str, Json] = {"enabled": {"rule": "revivable", "because": because, "lines": list(license_.lines)}}
     wanted, found = {"purchase": str(look.ref)}, {"purchase": one.purchase}

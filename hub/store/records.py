@@ -232,6 +232,7 @@ def _save_grants(dialect: str) -> Any:  # noqa: ANN401  (a dialect's own Insert)
             "entitlement": func.coalesce(new.entitlement, t.grant.c.entitlement),
             "offering": new.offering,
             "paid_until": func.coalesce(new.paid_until, t.grant.c.paid_until),
+            "renews_days": func.coalesce(new.renews_days, t.grant.c.renews_days),
         },
     )
 
@@ -487,8 +488,13 @@ def add_messages(conn: Connection, messages_: Iterable[Message]) -> None:
         conn.execute(_add_messages(conn.dialect.name), rows)
 
 
-def save_grants(conn: Connection, subject: Ref, rows: Iterable[tuple[str, str | None, str, datetime | None]]) -> None:
-    """Keeps (line, entitlement, offering, paid until) of a purchase's lines."""
+def save_grants(
+    conn: Connection,
+    subject: Ref,
+    rows: Iterable[tuple[str, str | None, str, datetime | None]],
+    renews: Mapping[str, int],
+) -> None:
+    """Keeps (line, entitlement, offering, paid until) of a purchase's lines; `renews`: see policy.renews_days."""
     values = [
         {
             "subject": str(subject),
@@ -496,6 +502,7 @@ def save_grants(conn: Connection, subject: Ref, rows: Iterable[tuple[str, str | 
             "entitlement": entitlement,
             "offering": offering,
             "paid_until": paid.isoformat() if paid else None,
+            "renews_days": renews.get(line),
         }
         for line, entitlement, offering, paid in rows
     ]

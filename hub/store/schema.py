@@ -214,6 +214,8 @@ grant = Table(
     Column("entitlement", Text),
     Column("offering", Text, nullable=False),
     Column("paid_until", Text),
+    Column("renews_days", Integer),  # length of its term, where it renews itself; None: it does not, or nobody knows
+    Index(None, "entitlement"),
 )
 
 revival = Table(
@@ -234,6 +236,7 @@ customer_link = Table(
     Column("account_ref", Text, nullable=False),
     Column("zentitle_id", Text, nullable=False),
     Index(None, "account_ref"),
+    Index(None, "zentitle_id"),
 )
 
 entitlement = Table(
@@ -394,10 +397,27 @@ signal = Table(
     Column("waiting_since", Text),
     Column("times", Integer, nullable=False, server_default="0"),
     Column("judgement", JSON, nullable=False),  # the latest one: change date, forecast, seats, sentence, evidence
+    Column("sentence", Text, nullable=False, server_default=""),  # of the latest judgement, as what follows: for lists
+    Column("seats", Integer),
+    Column("used", Float(53)),  # the level of the newest week, and of the one before
+    Column("used_before", Float(53)),
+    Column("recommended_seats", Integer),
+    Column("weeks", JSON),  # [level, licensed seats] of up to 53 weeks, oldest first
     Column("method", Text, nullable=False),
     Column("revision", Integer, nullable=False),
     Column("changed_at", Time, nullable=False),
     Index(None, "signal"),
+)
+
+verdict = Table(  # what people were told, each time it was something else
+    "verdict",
+    metadata,
+    Column("entitlement", Text, primary_key=True),
+    Column("day", Text, primary_key=True),  # from which on they were
+    Column("signal", Text, nullable=False),
+    Column("before", Text),  # what they had been told until then
+    Column("sentence", Text, nullable=False),
+    Index(None, "day"),
 )
 
 summary = Table(

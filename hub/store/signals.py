@@ -43,6 +43,21 @@ def put_signal(conn: Connection, entitlement: str, values: Mapping[str, Any], *,
     return conn.execute(stmt.returning(s.revision)).scalar()
 
 
+def put_verdict(conn: Connection, entitlement: str, values: Mapping[str, Any]) -> None:
+    """People are told this from `values["day"]` on. Repeatable."""
+    conn.execute(insert(conn, t.verdict).values(entitlement=entitlement, **values).on_conflict_do_nothing())
+
+
+def verdicts_of(conn: Connection, ids: Sequence[str]) -> dict[str, list[Row[Any]]]:
+    """What people were told of these entitlements, newest first."""
+    found: dict[str, list[Row[Any]]] = {}
+    for part in in_parts(ids):
+        stmt = select(t.verdict).where(t.verdict.c.entitlement.in_(part)).order_by(t.verdict.c.day.desc())
+        for row in conn.execute(stmt):
+            found.setdefault(row.entitlement, []).append(row)
+    return found
+
+
 def summaries_of(conn: Connection, entitlement: str) -> dict[str, Row[Any]]:
     """The summaries of an entitlement, by month."""
     stmt = select(t.summary).where(t.summary.c.entitlement == entitlement).order_by(t.summary.c.month)

@@ -128,7 +128,8 @@ class UsageSignal(Payload):
 class UsageSummary(Payload):
     """What a month of an entitlement came to. A month that is counted again is told again, with a higher revision.
 
-    days, known_days: of the month, and those that somebody watched; what is not known is None. users: most distinct
+    days, known_days: of the month, and those that somebody watched; what is not known is None. p95_peak: of its known
+    business days. users: most distinct
     users of a day, "< 5" where they are few. signal: at the month's end, where it was judged by then.
     """
 
@@ -145,6 +146,9 @@ class UsageSummary(Payload):
     peak: int | None
     over_days: int
     over_most: int
+    p95_peak: float | None = None
+    business_days: int | None = None
+    known_business_days: int | None = None
     pinned_days: int
     denials: int
     users: str

@@ -6,21 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from hub.usage.history import Judgement, Signal
+from hub.usage.history import Judgement
 from hub.usage.rules import Rules
+from hub.usage.signal import DOWN, WORST_FIRST, Signal
 
 DEFAULTS = Rules()
-WORST_FIRST = (
-    Signal.DORMANT,
-    Signal.AT_RISK,
-    Signal.CONTRACTION,
-    Signal.OVERDRAFT,
-    Signal.EXPANSION,
-    Signal.NEW_GROWTH,
-    Signal.STEADY,
-    Signal.INSUFFICIENT_DATA,
-)
-DOWN = frozenset(WORST_FIRST[:3])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

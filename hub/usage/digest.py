@@ -12,16 +12,13 @@ from email.message import EmailMessage
 from html import escape
 
 from hub.usage.chart import history_chart, when
-from hub.usage.history import Signal
 from hub.usage.portfolio import Account, Entitled, Portfolio, Standing
 from hub.usage.render import png
+from hub.usage.signal import CALM, Signal
 
 DRAWN = 8  # pictures in one message
 HORIZON = 180
 SIZE = (600, 300)
-WORST_FIRST = (
-    *(Signal.DORMANT, Signal.AT_RISK, Signal.CONTRACTION, Signal.OVERDRAFT, Signal.EXPANSION, Signal.NEW_GROWTH),
-)
 WORDS = {
     Signal.DORMANT: "○ Dormant",
     Signal.AT_RISK: "↘ At risk",
@@ -62,7 +59,7 @@ class Digest:
 
 def digest(portfolio: Portfolio) -> Digest | None:
     """The digest of what renews in 180 days; None where nothing was judged yet."""
-    due = sorted(filter(_due, portfolio.standings()), key=_urgency)
+    due = sorted(filter(_due, portfolio.standings(HORIZON)), key=_urgency)
     if not due:
         return None
     drawn = [(one, picture) for one in due if _moves(one) and (picture := _picture(portfolio, one))][:DRAWN]
@@ -94,7 +91,7 @@ def _due(one: Standing) -> bool:
 
 
 def _moves(one: Standing) -> bool:
-    return one.signal in WORST_FIRST
+    return one.signal not in CALM
 
 
 def _urgency(one: Standing) -> tuple[bool, int, str]:

@@ -13,30 +13,14 @@ from numpy.typing import NDArray
 
 from hub.usage.calendars import business_days, year_end
 from hub.usage.history import Daily, History
+from hub.usage.months import Month
+from hub.usage.months import months as by_month
+from hub.usage.seatdays import SeatDay
 
 Flags = NDArray[np.bool_]
 LEAST_DAYS = 3  # known business days that a week's level needs
-FEW = 5  # distinct users below this are not told (privacy)
 QUARTER = 91
 MONTH = 28
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Month:
-    """One month of use. What is not known is None.
-
-    licensed: seats at its last day. peak: 95th percentile of the peaks of known business days. over: days over the
-    licensed seats. users: most distinct users of a day. known, business: business days that are known, and all.
-    """
-
-    month: date
-    licensed: int
-    peak: int | None
-    over: int
-    denials: int
-    users: int | None
-    known: int
-    business: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,26 +105,33 @@ def _used(history: History) -> Daily:
 
 def months(history: History, newest: int = 12) -> list[Month]:
     """The newest months, newest first."""
-    days, is_business = days_of(history), business(history)
-    firsts = sorted({day.replace(day=1) for day in days}, reverse=True)[:newest]
-    at = np.array([day.year * 12 + day.month for day in days])
-    return [_month(history, is_business, first, at == first.year * 12 + first.month) for first in firsts]
+    return by_month(_seat_days(history, newest), history.country)[::-1][:newest]
 
 
-def _month(history: History, is_business: Flags, first: date, mine: Flags) -> Month:
-    known = mine & ~np.isnan(history.peak)
-    used = history.peak[known & is_business]
-    users = history.users[mine & ~np.isnan(history.users)]
-    return Month(
-        month=first,
-        licensed=licensed(history.seats[mine]),
-        peak=round(float(np.percentile(used, 95))) if len(used) else None,
-        over=int((history.peak[known] > history.seats[known]).sum()),
-        denials=int(np.nansum(history.denials[mine])),
-        users=int(users.max()) if len(users) else None,
-        known=len(used),
-        business=int((mine & is_business).sum()),
-    )
+def _seat_days(history: History, newest: int) -> list[SeatDay]:
+    """The days of the newest months."""
+    first = max(0, len(history.peak) - 31 * newest)
+    columns = (history.peak, history.seats, history.cap, history.denials, history.users)
+    rows = zip(days_of(history)[first:], *(column[first:] for column in columns), strict=True)
+    return [
+        SeatDay(
+            entitlement=history.entitlement_id,
+            day=day,
+            known=not np.isnan(peak),
+            closed=True,
+            peak=_count(peak),
+            seats=_count(seats),
+            cap=_count(cap),
+            denials=_count(denials),
+            users=_count(users),
+        )
+        for day, peak, seats, cap, denials, users in rows
+    ]
+
+
+def _count(value: float) -> int | None:
+    """None of what is not known, and of no limit."""
+    return int(value) if np.isfinite(value) else None
 
 
 def licensed(seats: Daily) -> int:
@@ -156,10 +147,3 @@ def needs(history: History, options: list[tuple[str, int]], days: int = QUARTER)
     return [
         Need(words=words, seats=seats, days=int((used > seats).sum()), of_days=len(used)) for words, seats in options
     ]
-
-
-def few(users: int | None) -> str:
-    """A count of people as it may be told: too few to hide in are "< 5"."""
-    if users is None:
-        return "no data"
-    return "< 5" if 0 < users < FEW else f"{users:,}"

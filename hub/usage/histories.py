@@ -13,6 +13,7 @@ from hub.domain import Entitlement
 from hub.settings import Usage
 from hub.store import Store, seats
 from hub.usage.history import Daily, History
+from hub.usage.portfolio import renewal_of
 from hub.usage.seatdays import SeatDay
 from hub.usage.sessions import days_between
 
@@ -52,18 +53,14 @@ def histories(store: Store, usage: Usage, ids: Sequence[str], as_of: date | None
 
 
 def about_of(id_: str, one: Entitlement | None, country: str, paid: Mapping[str, str]) -> About:
-    """Whose history it is. It renews when what is paid ends; where nobody knows of a payment, when it expires.
-
-    An entitlement without a customer is an account of its own.
-    """
-    paid_until = date.fromisoformat(paid[id_][:10]) if id_ in paid else None
+    """Whose history it is. An entitlement without a customer is an account of its own."""
     expires = one.expires_at.date() if one and one.expires_at else None
     perpetual = one is not None and one.perpetual
     return About(
         entitlement_id=id_,
         account_id=(one.customer_id if one else "") or id_,
         country=country,
-        renewal=None if perpetual else paid_until or expires,
+        renewal=renewal_of(perpetual=perpetual, paid_until=paid.get(id_), expires=expires),
     )
 
 

@@ -8,33 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hub.usage.signal import Confidence, Signal
+
+__all__ = ["Confidence", "Daily", "History", "Judgement", "Signal"]
+
 Daily = NDArray[np.float64]
-
-
-class Signal(StrEnum):
-    """What the use of one entitlement, or of one account, says about its renewal."""
-
-    AT_RISK = "at_risk"
-    CONTRACTION = "contraction"
-    DORMANT = "dormant"
-    STEADY = "steady"
-    EXPANSION = "expansion"
-    OVERDRAFT = "overdraft"
-    NEW_GROWTH = "new_growth"
-    INSUFFICIENT_DATA = "insufficient_data"
-
-
-class Confidence(StrEnum):
-    """How sure a signal is; of those said to be high at least 95 in 100 are right (docs/signals.md)."""
-
-    HIGH = "high"
-    MEDIUM = "medium"
-    LOW = "low"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

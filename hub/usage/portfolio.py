@@ -1,7 +1,7 @@
 """What pages show of seat use, and whom they ask for it. Values only; loading this loads no numpy.
 
 A `Standing` is one entitlement as lists show it, small enough to hold a hundred thousand; an `Account` has the whole
-histories. `since` is the day from which on people were told the signal.
+histories. `since` is the day of the first of the judgements that raised the signal.
 """
 
 from __future__ import annotations
@@ -9,10 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from hub.usage.signal import CALM
 
 if TYPE_CHECKING:
-    from hub.usage.history import Confidence, History, Judgement, Signal
+    from hub.usage.history import History, Judgement
+    from hub.usage.signal import Confidence, Signal
+
+Level: TypeAlias = tuple[float | None, float]  # of a week: level (None: unknown) and licensed seats
+PAST = 30  # days that a renewal stays on the board after its date
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +43,8 @@ class Standing:
     """One entitlement as lists show it.
 
     was: the signal that was told a week before; None where there was none. used, used_before: this week's and last
-    week's level in seats, None = unknown. weeks: (level, licensed seats) of up to 53 weeks, oldest first.
-    value: worth of a year. `changed` and `days_left` are derived from these.
+    week's level in seats, None = unknown. weeks: up to 53, oldest first; lists may leave them out (`Portfolio.weeks`).
+    value: worth of a year. today: the day of asking, None: the as-of day. `changed` and `days_left` are derived.
     """
 
     account_id: str
@@ -58,7 +64,8 @@ class Standing:
     recommended_seats: int | None = None
     value: Money | None = None
     owner: str = ""
-    weeks: tuple[tuple[float | None, float], ...] = ()
+    weeks: tuple[Level, ...] = ()
+    today: date | None = None
 
     @property
     def changed(self) -> bool:
@@ -67,8 +74,20 @@ class Standing:
 
     @property
     def days_left(self) -> int | None:
-        """Days from the as-of day to the renewal; below 0: it is past. None: never renews."""
-        return (self.renewal - self.as_of).days if self.renewal else None
+        """Days from today to the renewal; below 0: it is past. None: never renews."""
+        return (self.renewal - (self.today or self.as_of)).days if self.renewal else None
+
+    def is_due(self, days: int) -> bool:
+        """Whether it renews within so many days, or did lately, or something is to be done about it."""
+        left = self.days_left
+        return (left is not None and -PAST <= left <= days) or self.signal not in CALM
+
+
+def renewal_of(*, perpetual: bool, paid_until: str | None, expires: date | None) -> date | None:
+    """It renews when what is paid (ISO 8601) ends; where nobody knows of a payment, when it expires."""
+    if perpetual:
+        return None
+    return date.fromisoformat(paid_until[:10]) if paid_until else expires
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,10 +111,19 @@ class Account:
 
 
 class Portfolio(Protocol):
-    """Where seat use is read. Both may be asked from several threads, and read only."""
+    """Where seat use is read, and never written. May be asked from several threads."""
 
-    def standings(self) -> Sequence[Standing]:
-        """Every entitlement that was judged, in any order; terms under 90 days that renew themselves are left out."""
+    def as_of(self) -> date | None:
+        """The newest day that was judged; None where none was."""
+
+    def standings(self, days: int | None = None) -> Sequence[Standing]:
+        """Every entitlement that was judged, in any order; with `days` only those that are due (`Standing.is_due`).
+
+        Terms under 90 days that renew themselves are left out.
+        """
+
+    def weeks(self, ids: Sequence[str]) -> Mapping[str, Sequence[Level]]:
+        """The weeks of these entitlements, as `Standing.weeks`."""
 
     def account(self, id_: str) -> Account | None:
         """The account of this id; None where nothing of it was judged."""
@@ -107,9 +135,19 @@ class Shelf:
 
     accounts: Mapping[str, Account] = field(default_factory=dict)
 
-    def standings(self) -> Sequence[Standing]:
+    def as_of(self) -> date | None:
         """See `Portfolio`."""
-        return [one.standing for account in self.accounts.values() for one in account.entitled]
+        return max((one.as_of for one in self.standings()), default=None)
+
+    def standings(self, days: int | None = None) -> Sequence[Standing]:
+        """See `Portfolio`."""
+        found = [one.standing for account in self.accounts.values() for one in account.entitled]
+        return [one for one in found if days is None or one.is_due(days)]
+
+    def weeks(self, ids: Sequence[str]) -> Mapping[str, Sequence[Level]]:
+        """See `Portfolio`."""
+        wanted = set(ids)
+        return {one.entitlement_id: one.weeks for one in self.standings() if one.entitlement_id in wanted}
 
     def account(self, id_: str) -> Account | None:
         """See `Portfolio`."""

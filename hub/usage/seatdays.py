@@ -106,7 +106,7 @@ def terms_at(at: float, seats: int, overdraft: int | None, changes: Iterable[Ter
 
 
 def few(users: int | None) -> str:
-    """A number of persons as it may be shown."""
+    """A number of persons as it may be told: too few to hide in are "< 5"; "" of what is not known."""
     if users is None:
         return ""
     return f"< {FEW}" if 0 < users < FEW else str(users)

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
-from hub.usage.history import Judgement, Signal
+from hub.usage.history import Judgement
 from hub.usage.rules import Rules
+from hub.usage.signal import CALM, Signal
 
 DEFAULTS = Rules()
-CALM = frozenset({Signal.STEADY, Signal.INSUFFICIENT_DATA})
 SUDDEN = 2.0  # a fall of so many times the least is not waited for
 RUN = timedelta(days=13)  # judgements closer than this follow each other
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from hub.usage.portfolio import Level
+
 WIDTH, HEIGHT, EDGE = 120, 28, 3
-Weeks = Sequence[tuple[float | None, float]]
 
 
-def sparkline(weeks: Weeks, words: str) -> str:
+def sparkline(weeks: Sequence[Level], words: str) -> str:
     """(level, licensed seats) a week, oldest first -> inline SVG with `words` as its name. Unknown weeks are gaps."""
     if not weeks:
         return ""
@@ -51,14 +52,14 @@ def _path(part: Sequence[tuple[float, float]]) -> str:
     return "M" + "L".join(f"{x} {y}" for x, y in part)
 
 
-def _steps(weeks: Weeks, top: float) -> str:
+def _steps(weeks: Sequence[Level], top: float) -> str:
     rows = [(_x(n, len(weeks)), _y(seats, top)) for n, (_, seats) in enumerate(weeks) if seats > 0]
     if not rows:
         return "M0 0"
     return f"M{rows[0][0]} {rows[0][1]}" + "".join(f"H{x}V{y}" for x, y in rows[1:])
 
 
-def _over(weeks: Weeks, top: float) -> str:
+def _over(weeks: Sequence[Level], top: float) -> str:
     """A bar for each week above its license."""
     bars = [
         (_x(n, len(weeks)), level, seats)

@@ -8,8 +8,9 @@ from datetime import date, timedelta
 
 from hub.usage import figures
 from hub.usage.calendars import year_end
-from hub.usage.history import History, Judgement, Signal
-from hub.usage.portfolio import Money, Standing, Verdict
+from hub.usage.history import History, Judgement
+from hub.usage.portfolio import Level, Money, Standing, Verdict
+from hub.usage.signal import Signal
 
 WEEK = timedelta(weeks=1)
 
@@ -24,9 +25,30 @@ class About:
     value: Money | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What lists show of a history: see `Standing`."""
+
+    seats: int
+    used: float | None
+    used_before: float | None
+    weeks: tuple[Level, ...]
+
+
+def shown(history: History) -> Shown:
+    """The figures of a history that lists show."""
+    levels = figures.weekly(history)
+    return Shown(
+        seats=figures.licensed(history.seats),
+        used=_newest(levels),
+        used_before=_newest(levels[:-1]),
+        weeks=tuple((level, _seats_at(history, day)) for day, level in _joined(levels)),
+    )
+
+
 def standing(history: History, judgement: Judgement, verdicts: Sequence[Verdict], about: About) -> Standing:
     """The row. `verdicts` is what people were told, newest first; without any, the judgement counts from today."""
-    levels = figures.weekly(history)
+    seen = shown(history)
     return Standing(
         account_id=history.account_id,
         account=about.account,
@@ -41,11 +63,11 @@ def standing(history: History, judgement: Judgement, verdicts: Sequence[Verdict]
         sentence=judgement.sentence,
         as_of=history.as_of,
         renewal=history.renewal,
-        seats=figures.licensed(history.seats),
-        used=_newest(levels),
-        used_before=_newest(levels[:-1]),
+        seats=seen.seats,
+        used=seen.used,
+        used_before=seen.used_before,
         recommended_seats=judgement.recommended_seats,
-        weeks=tuple((level, _seats_at(history, day)) for day, level in _joined(levels)),
+        weeks=seen.weeks,
     )
 
 

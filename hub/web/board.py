@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from hub.usage.signal import CALM, DOWN
 from hub.web import money
 
 if TYPE_CHECKING:
@@ -25,9 +26,8 @@ SIGNALS = {  # signal -> badge class, symbol, word, what it means; the worst fir
     "steady": ("sig-steady", "s-steady", "Steady", "Level, holidays and seasons allowed for."),
     "insufficient_data": ("sig-unknown", "s-unknown", "Not enough data", "Too few known days to judge."),
 }
-LOSING = frozenset({"dormant", "at_risk", "contraction"})
+LOSING = DOWN
 NEEDING = frozenset({"overdraft", "expansion", "new_growth"})
-CALM = frozenset({"steady", "insufficient_data"})
 ORDER = list(SIGNALS)
 Filter = Callable[["Standing"], bool]
 FILTERS: dict[str, tuple[str, Filter]] = {
@@ -114,7 +114,7 @@ class Board:
 
 def board(standings: Sequence[Standing], asked: Query, shown: int | None = SHOWN) -> Board:
     """The board of these standings as `asked` for; `shown` rows at most, None: all."""
-    on_it = [one for one in standings if _on_board(one)]
+    on_it = [one for one in standings if one.is_due(HORIZON)]
     mine = [one for one in on_it if _fits(one, asked)]
     fitting = sorted(filter(FILTERS[asked.show][1], mine), key=SORTS[asked.key], reverse=asked.down)
     return Board(
@@ -125,11 +125,6 @@ def board(standings: Sequence[Standing], asked: Query, shown: int | None = SHOWN
         due=[one for one in on_it if _head(one) not in {PAST, LATER}],
         hidden=max(0, len(fitting) - shown) if shown is not None else 0,
     )
-
-
-def _on_board(one: Standing) -> bool:
-    left = one.days_left
-    return (left is not None and -HEADS[0][0] <= left <= HORIZON) or one.signal not in CALM
 
 
 def _fits(one: Standing, asked: Query) -> bool:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from flask import Response, request
 
+from hub.usage.seatdays import few
 from hub.web import csvs
 
 if TYPE_CHECKING:
@@ -52,17 +53,17 @@ def needs(one: Entitled, *, own: bool) -> list[Need]:
 
 def months_csv(one: Entitled, name: str) -> Response:
     """The monthly table as a file."""
-    from hub.usage.figures import few, months  # noqa: PLC0415
+    from hub.usage.figures import months  # noqa: PLC0415
 
     rows = [
         (
             m.month,
-            m.licensed,
-            m.peak,
+            m.seats,
+            m.p95_peak,
             m.over,
             m.denials,
-            few(m.users) if m.users is not None else None,
-            m.known,
+            few(m.users) or None,
+            m.known_business,
             m.business,
         )
         for m in months(one.history)

@@ -5,7 +5,7 @@ They ask the hub's `Portfolio` and never the record. numpy is loaded where a his
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, render_template, request
@@ -13,11 +13,12 @@ from markupsafe import Markup
 from werkzeug.exceptions import NotFound
 
 from hub.errors import RetryableError
+from hub.usage.seatdays import few
 from hub.usage.spark import sparkline
 from hub.web import auth, board, console, csvs, money, pictures
 
 if TYPE_CHECKING:
-    from hub.usage.portfolio import Account, Entitled, Standing
+    from hub.usage.portfolio import Account, Entitled, Level, Standing
     from hub.wiring import Hub
 
 FACTS = {  # evidence -> what people call it, and its unit; in the order shown
@@ -57,7 +58,7 @@ def _frame(usage: Blueprint, hub: Hub) -> None:
     @usage.record_once
     def _filters(state: Any) -> None:  # noqa: ANN401  (Flask's BlueprintSetupState)
         plain = (money.money, board.week, board.share, board.word, spark)
-        filters = {function.__name__: function for function in plain} | {"few": _few, "signal_badge": _badge}
+        filters = {function.__name__: function for function in plain} | {"few": few, "signal_badge": _badge}
         state.app.jinja_env.filters.update(filters)
 
     @usage.context_processor
@@ -69,16 +70,10 @@ def _frame(usage: Blueprint, hub: Hub) -> None:
         return Response(f"{error}\n", 503, {"Retry-After": "5", "Content-Type": "text/plain; charset=utf-8"})
 
 
-def spark(one: Standing) -> Markup:
+def spark(one: Standing, weeks: Mapping[str, Sequence[Level]]) -> Markup:
     """The row's sparkline with a name that says what it shows."""
     used = "no data" if one.used is None else f"{one.used:,.0f} in use"
-    return Markup(sparkline(one.weeks, f"12 months: {used}, {one.seats:,} licensed"))  # noqa: S704  (numbers only)
-
-
-def _few(users: int | None) -> str:
-    from hub.usage.figures import few  # noqa: PLC0415  (numpy)
-
-    return few(users)
+    return Markup(sparkline(weeks.get(one.entitlement_id, ()), f"12 months: {used}, {one.seats:,} licensed"))  # noqa: S704  (numbers only)
 
 
 def _badge(signal: str) -> tuple[str, str, str]:
@@ -92,16 +87,19 @@ def _badge(signal: str) -> tuple[str, str, str]:
 def _board(usage: Blueprint, hub: Hub) -> None:
     @usage.get("/renewals")
     def renewals() -> str:
-        standings = hub.portfolio.standings()
-        made = board.board(standings, _asked())
-        as_of = max((one.as_of for one in standings), default=None)
-        facts = {"headline": board.headline(made.due), "as_of": as_of, "args": _args(made.query)}
+        made = board.board(hub.portfolio.standings(board.HORIZON), _asked())
+        facts = {
+            "headline": board.headline(made.due),
+            "as_of": hub.portfolio.as_of(),
+            "args": _args(made.query),
+            "weeks": hub.portfolio.weeks([one.entitlement_id for group in made.groups for one in group.rows]),
+        }
         return render_template("renewals.html", page="renewals", board=made, filters=board.FILTERS, **facts)
 
     @usage.get("/renewals.csv")
     def renewals_csv() -> Response:
         asked = _asked()
-        made = board.board(hub.portfolio.standings(), asked, shown=None)
+        made = board.board(hub.portfolio.standings(board.HORIZON), asked, shown=None)
         rows = [board.csv_row(one) for group in made.groups for one in group.rows]
         return pictures.as_file(csvs.table(board.CSV_NAMES, rows), "renewals.csv")
 

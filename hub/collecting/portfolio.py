@@ -1,0 +1,89 @@
+"""The record as pages are shown it: light rows for lists, whole histories for the one account that is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, Row
+
+from hub.collecting.collector import now
+from hub.settings import Usage
+from hub.store import Store, signals
+from hub.store import portfolio as stored
+from hub.usage.portfolio import Account, Entitled, Level, Standing, Verdict
+from hub.usage.sessions import day_of
+from hub.usage.signal import Confidence, Signal
+
+if TYPE_CHECKING:
+    from hub.usage.history import Judgement
+
+
+@dataclass(frozen=True, slots=True)
+class RecordPortfolio:
+    """A hub's own portfolio (`hub.usage.portfolio.Portfolio`). Today is that of business time, in `usage`'s zone."""
+
+    store: Store
+    usage: Usage
+
+    def as_of(self) -> date | None:
+        """See `Portfolio`."""
+        with self.store.read() as conn:
+            return stored.as_of(conn)
+
+    def standings(self, days: int | None = None) -> Sequence[Standing]:
+        """See `Portfolio`."""
+        with self.store.read() as conn:
+            return stored.standings(conn, self.today(conn), days)
+
+    def weeks(self, ids: Sequence[str]) -> Mapping[str, Sequence[Level]]:
+        """See `Portfolio`."""
+        with self.store.read() as conn:
+            return stored.weeks(conn, ids)
+
+    def account(self, id_: str) -> Account | None:
+        """See `Portfolio`."""
+        from hub.usage.histories import histories  # noqa: PLC0415  (numpy)
+
+        with self.store.read() as conn:
+            standings = stored.of_account(conn, id_, self.today(conn))
+            ids = [one.entitlement_id for one in standings]
+            rows, told = signals.signals_of(conn, ids), signals.verdicts_of(conn, ids)
+        known = {one.entitlement_id: one for one in histories(self.store, self.usage, ids)}
+        entitled = tuple(
+            Entitled(
+                standing=one,
+                history=known[one.entitlement_id],
+                judgement=judgement_of(rows[one.entitlement_id]),
+                verdicts=tuple(_verdict(row) for row in told.get(one.entitlement_id, ())),
+            )
+            for one in standings
+            if one.entitlement_id in known
+        )
+        return Account(id=id_, name=entitled[0].standing.account, entitled=entitled) if entitled else None
+
+    def today(self, conn: Connection) -> date:
+        """The day that it is where the hub's company is."""
+        return day_of(now(conn), self.usage.zone)
+
+
+def judgement_of(row: Row[Any]) -> Judgement:
+    """The latest judgement of a row of `signal`, in the words that people are told."""
+    from hub.usage.history import Judgement  # noqa: PLC0415  (numpy)
+
+    said = row.judgement
+    changed = said["change_date"]
+    return Judgement(
+        signal=Signal(said["signal"]),
+        confidence=Confidence(said["confidence"]),
+        change_date=date.fromisoformat(changed) if changed else None,
+        sentence=row.sentence or said["sentence"],
+        evidence=said["evidence"],
+        **{name: said[name] for name in ("forecast_peak", "forecast_lo", "forecast_hi", "recommended_seats")},
+    )
+
+
+def _verdict(row: Row[Any]) -> Verdict:
+    return Verdict(day=date.fromisoformat(row.day), signal=Signal(row.signal), sentence=row.sentence)
