@@ -43,6 +43,7 @@ SERVED_BY = "SERVED_BY"  # the pid of the server whose child serves
 STOP_S = 30.0
 HEAR_S, COUNT_S = 10.0, 60.0
 PRUNE_AGAIN_S = 3600.0  # so often a clock asks whether a table was not pruned for a day
+SEAT_CHORES = ("poll", "hear seats", "count seats", "read seat logs")  # leases: one process at a time does each
 POLL_AGAIN_S = 60.0  # so often a clock asks whether the list of entitlements is to be read
 
 

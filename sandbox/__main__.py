@@ -12,7 +12,7 @@ from connectors.salesforce.emulator import SalesforceEmulator
 from connectors.stripe.emulator import StripeEmulator
 from connectors.zentitle.emulator import ZentitleEmulator
 
-STRIPE_PORT, ZENTITLE_PORT = 8101, 8102
+STRIPE_PORT, ZENTITLE_PORT, SALESFORCE_PORT = 8101, 8102, 8103
 STRIPE_KEY = "sk_test_sandbox"
 ZENTITLE_TENANT, ZENTITLE_CLIENT, ZENTITLE_SECRET = "t_sandbox", "hub", "sandbox-secret"
 

@@ -1,7 +1,7 @@
 """Who is in the renewals story, and how many seats each holds when: written as levels, played as steps. Pure.
 
-A level is what a busy day comes to at most. Weekends, public holidays and closures make days quiet, people come and go a
-little; the seed is the name, so that the same year is the same year.
+A level is what a busy day comes to. Weekends, holidays and closures make days quiet, people come and go a little;
+the seed is the name, so that the same year is the same year.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ QUIET = 0.14  # of a busy day's level, on others
 CLOSED, SUMMER = 0.1, 0.8
 NOISE = 0.035
 MORNING, EVENING = time(14, 0, tzinfo=UTC), time(23, 0, tzinfo=UTC)  # an office day in New York, within one UTC day
-Point = tuple[int, float]  # weeks since the story began, seats
+Point = tuple[float, float]  # weeks since the story began, seats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +123,7 @@ def steps(part: Part, began: date, weeks: int = WEEKS) -> list[Step]:
 
 def seats_by_day(part: Part, began: date, first: int, end: int) -> list[int]:
     """What it would hold at most on each day from `first` to `end` (days since `began`, half-open)."""
-    roll = random.Random(part.name)
+    roll = random.Random(part.name)  # noqa: S311  (a seeded year, no secret)
     busy = business_days(COUNTRY, (began + timedelta(days=first)).toordinal(), max(0, end - first))
     counts = []
     for number, is_busy in enumerate(busy):

@@ -1,4 +1,4 @@
-"""`make run`: vendors, hub and a short story on this machine; then all stays up until Ctrl-C.
+"""`make run`: vendors, hub and two stories, of licenses and of renewals; then all stays up until Ctrl-C.
 
 Everything lives under var/sandbox/, which starts anew each time. Only loopback addresses are used.
 """
@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 
 import click
@@ -24,8 +25,13 @@ from hub.errors import ConfigurationError, HubError
 from hub.log import configure
 from hub.runtime import Process
 from hub.store.migrate import upgrade
+from hub.wiring import Hub
 from sandbox import __main__ as vendors
-from sandbox.story import Story
+from sandbox import story
+from sandbox.cast import WEEKS
+from sandbox.ending import Ending
+from sandbox.stage import Stage
+from sandbox.year import Year
 
 CONSOLE_PORT = 8000
 READY_S = 20
@@ -42,6 +48,10 @@ console = "open"      # only here: loopback visitors are logged in
 [timing]
 settle = 0.2
 second_look = 2
+poll = 86400          # the story's days last a tenth of a second
+
+[usage]
+country = "US"
 
 [connections.stripe]
 kind = "stripe"
@@ -59,6 +69,13 @@ client_id = "{client}"
 client_secret = "{client_secret}"
 rate_per_s = 200
 
+[connections.salesforce]
+kind = "salesforce"
+base_url = "http://127.0.0.1:{salesforce_port}"
+consumer_key = "sandbox-consumer"
+consumer_secret = "sandbox-secret"
+rate_per_s = 200
+
 [[catalog]]
 stripe = "pro_annual"
 sku = "PRO-100"
@@ -66,7 +83,26 @@ sku = "PRO-100"
 [[catalog]]
 stripe = "pro_monthly"
 sku = "PRO-MONTHLY"
+
+[[catalog]]
+stripe = "atlas_pro"
+sku = "ATLAS-PRO"
+
+[[catalog]]
+stripe = "atlas_flex"
+sku = "ATLAS-FLEX"
+overdraft = 10
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """Where everything listens, on 127.0.0.1."""
+
+    console: int
+    stripe: int
+    zentitle: int
+    salesforce: int
 
 
 @click.command()
@@ -74,40 +110,49 @@ sku = "PRO-MONTHLY"
 @click.option("--port", default=CONSOLE_PORT, show_default=True, help="The console's port.")
 @click.option("--stripe-port", default=vendors.STRIPE_PORT, show_default=True)
 @click.option("--zentitle-port", default=vendors.ZENTITLE_PORT, show_default=True)
-@click.option("--once", is_flag=True, help="End when the story has ended.")
-def main(folder: Path, port: int, stripe_port: int, zentitle_port: int, once: bool) -> None:  # noqa: FBT001
-    """Run the hub among emulated vendors and play a story through it."""
+@click.option("--salesforce-port", default=vendors.SALESFORCE_PORT, show_default=True)
+@click.option("--weeks", default=WEEKS, show_default=True, help="How long the renewals story is; 0: none.")
+@click.option("--once", is_flag=True, help="End when the stories have ended.")
+def main(
+    folder: Path,
+    port: int,
+    stripe_port: int,
+    zentitle_port: int,
+    salesforce_port: int,
+    weeks: int,
+    once: bool,  # noqa: FBT001
+) -> None:
+    """Run the hub among emulated vendors and play the stories through it."""
+    ports = Ports(console=port, stripe=stripe_port, zentitle=zentitle_port, salesforce=salesforce_port)
     try:
-        _run(folder.resolve(), port, stripe_port, zentitle_port, once=once)
+        _run(folder.resolve(), ports, weeks, once=once)
     except (ConfigurationError, HubError, requests.RequestException) as error:
         raise click.ClickException(str(error)) from error
 
 
-def _run(folder: Path, port: int, stripe_port: int, zentitle_port: int, *, once: bool) -> None:
-    for taken in (port, stripe_port, zentitle_port):
+def _run(folder: Path, ports: Ports, weeks: int, *, once: bool) -> None:
+    for taken in astuple(ports):
         if runtime.wait_for_port(taken, 0.01):
             raise ConfigurationError(f"port {taken} is in use", mend="end what listens there, or see --help for others")
     webhook_secret = f"whsec_{secrets.token_hex(24)}"
-    _write(folder, port, stripe_port, zentitle_port, webhook_secret)
+    _write(folder, ports, webhook_secret)
     os.environ["HUB_CONFIG"] = str(folder / "hub.toml")
     hub = wiring.build(settings.load())
     configure("sandbox")
     upgrade(hub.store)
-    processes = [_vendors(stripe_port, zentitle_port), *runtime.hub_processes(hub)]
+    processes = [_vendors(ports), *runtime.hub_processes(hub)]
     log = (folder / "hub.log").open("ab")
     for process in processes:
         process.output = log
-    ended = threading.Event()
-    story = Story(hub.settings, hub.store, webhook_secret, out)
-    teller = threading.Thread(target=_tell, args=(story, folder, port, ended), kwargs={"once": once}, daemon=True)
+    teller = Teller(hub=hub, stage=Stage(hub.settings, hub.store, webhook_secret, out), folder=folder, weeks=weeks)
     hub.store.close()
-    teller.start()
-    runtime.supervise(processes, until=ended.is_set)
+    threading.Thread(target=teller.tell, kwargs={"once": once}, daemon=True).start()
+    runtime.supervise(processes, until=teller.ended.is_set)
     out.print("[dim]Ended.[/]")
-    sys.exit(1 if story.failed else 0)
+    sys.exit(1 if teller.failed else 0)
 
 
-def _write(folder: Path, port: int, stripe_port: int, zentitle_port: int, webhook_secret: str) -> None:
+def _write(folder: Path, ports: Ports, webhook_secret: str) -> None:
     with contextlib.suppress(FileNotFoundError):
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
@@ -116,9 +161,10 @@ def _write(folder: Path, port: int, stripe_port: int, zentitle_port: int, webhoo
     secret.write_text(secrets.token_urlsafe(48))
     text = CONFIG.format(
         folder=folder,
-        port=port,
-        stripe_port=stripe_port,
-        zentitle_port=zentitle_port,
+        port=ports.console,
+        stripe_port=ports.stripe,
+        zentitle_port=ports.zentitle,
+        salesforce_port=ports.salesforce,
         stripe_key=vendors.STRIPE_KEY,
         tenant=vendors.ZENTITLE_TENANT,
         client=vendors.ZENTITLE_CLIENT,
@@ -128,29 +174,52 @@ def _write(folder: Path, port: int, stripe_port: int, zentitle_port: int, webhoo
     (folder / "hub.toml").write_text(text)
 
 
-def _vendors(stripe_port: int, zentitle_port: int) -> Process:
-    ports = ["--stripe-port", str(stripe_port), "--zentitle-port", str(zentitle_port)]
-    return Process("vendors", [sys.executable, "-m", "sandbox", *ports])
+def _vendors(ports: Ports) -> Process:
+    names = ("stripe", "zentitle", "salesforce")
+    words = [word for name in names for word in (f"--{name}-port", str(getattr(ports, name)))]
+    return Process("vendors", [sys.executable, "-m", "sandbox", *words])
 
 
-def _tell(story: Story, folder: Path, port: int, ended: threading.Event, *, once: bool) -> None:
-    began = time.monotonic()
-    try:
-        story.wait_until_ready(READY_S)
+@dataclass(slots=True, kw_only=True)
+class Teller:
+    """Tells the stories, one after the other, and how they went."""
+
+    hub: Hub
+    stage: Stage
+    folder: Path
+    weeks: int
+    failed: bool = False
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    def tell(self, *, once: bool) -> None:
+        """All of it. Sets `ended` at the end, if it is to be played once."""
+        try:
+            self._tell()
+        except Exception as error:  # noqa: BLE001  # told, and the hub stays up to be looked at
+            self.failed = True
+            out.print(f"[red bold]The story broke off:[/] {type(error).__name__}: {error}")
+        if once:
+            self.ended.set()
+            return
+        out.print(f"\nThe hub stays up: [bold]{self.stage.hub}/[/]. Ctrl-C ends it.")
+
+    def _tell(self) -> None:
+        began = time.monotonic()
+        self.stage.wait_until_ready(READY_S)
         out.print(
-            f"\n[bold]The hub is up[/] after {time.monotonic() - began:.1f} s. Console: [bold]http://127.0.0.1:{port}/[/]"
+            f"\n[bold]The hub is up[/] after {time.monotonic() - began:.1f} s. Console: [bold]{self.stage.hub}/[/]"
         )
         out.print("[dim]You are logged in there without a password: this console is open, on this machine only.")
-        out.print(f"[dim]Logs: {folder / 'hub.log'}[/]\n")
-        story.play()
-    except Exception as error:  # noqa: BLE001  # told, and the hub stays up to be looked at
-        story.failed = True
-        out.print(f"[red bold]The story broke off:[/] {type(error).__name__}: {error}")
-    if once:
-        ended.set()
-        return
-    if not story.failed:
-        out.print(f"\nThe hub stays up: [bold]http://127.0.0.1:{port}/[/]. Ctrl-C ends it.")
+        out.print(f"[dim]Logs: {self.folder / 'hub.log'}[/]\n")
+        self.stage.connect()
+        out.print("[bold]Licenses[/]\n")
+        story.play(self.stage)
+        if self.weeks:
+            out.print("\n[bold]Renewals[/] [dim](a year of seat use, a day at a time)[/]\n")
+            year = Year(self.stage, self.hub, self.weeks)
+            year.play()
+            Ending(self.stage, self.hub, year.sold).show(self.folder.parent / "demo" / "account.html")
+        out.print(f"\n[dim]All of it took {time.monotonic() - began:.0f} s.[/]")
 
 
 if __name__ == "__main__":

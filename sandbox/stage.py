@@ -90,7 +90,8 @@ class Stage:
         other_than: str | None = None,
         **wanted: object,
     ) -> None:
-        """Waits until the license of a subscription is so, and tells it; StoryError where it is not, or not for long."""
+        """Waits until a subscription's license is so, and tells it; StoryError where it is not, or not for long."""
+
         def so() -> bool:
             grant = self.grant(subscription)
             right = all(grant.get(key) == value for key, value in wanted.items())
