@@ -261,7 +261,7 @@ class Process:
     name: str
     command: Sequence[str]
     environ: Mapping[str, str] = field(default_factory=dict)
-    output: IO[bytes] | None = None
+    output: IO[str] | IO[bytes] | None = None
     popen: subprocess.Popen[bytes] | None = None
     failures: int = 0
     started_at: float = 0.0

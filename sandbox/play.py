@@ -138,10 +138,10 @@ def _run(folder: Path, ports: Ports, weeks: int, *, once: bool) -> None:
     _write(folder, ports, webhook_secret)
     os.environ["HUB_CONFIG"] = str(folder / "hub.toml")
     hub = wiring.build(settings.load())
-    configure("sandbox")
+    log = (folder / "hub.log").open("a", buffering=1)
+    configure("sandbox", to=log)
     upgrade(hub.store)
     processes = [_vendors(ports), *runtime.hub_processes(hub)]
-    log = (folder / "hub.log").open("ab")
     for process in processes:
         process.output = log
     teller = Teller(hub=hub, stage=Stage(hub.settings, hub.store, webhook_secret, out), folder=folder, weeks=weeks)

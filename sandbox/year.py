@@ -29,6 +29,7 @@ from sandbox.stage import PATIENCE_S, Stage, StoryError
 OUTAGE = range(212, 221)  # days of the story on which nobody watches
 BUDGET_S = 30.0
 PRICES = {"atlas_pro": 120_000, "atlas_flex": 150_000}  # cents a seat and year
+OVERDRAFT = {"atlas_pro": 0, "atlas_flex": 10}  # seats over the license, by the catalog row
 LEASE = {"type": "day", "count": 14}
 SHAPES = {
     Signal.AT_RISK: "[red]↘ at risk[/]",
@@ -67,12 +68,13 @@ class Year:
     def play(self, parts: Sequence[Part] = cast.CAST) -> None:
         """The whole year; raises StoryError where a customer is not judged as the story tells it."""
         self._set_up()
-        with self._collecting():
+        with self._collecting(), self._stage.out.status("") as status:
             for day in range(self._weeks * 7):
                 for part in parts:
                     if part.buys_in * 7 == day:
                         self._sell(part)
                 self._day(day)
+                status.update(f"[dim]week {day // 7 + 1} of {self._weeks}: {self._stage.now():%d %B %Y}")
         if self._weeks == cast.WEEKS:
             self._check()
 
