@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
+    from hub.domain import UsageSummary
     from hub.ports import Connector, CrmSetup, Finding, PushResult
     from hub.renewals import Plan
     from hub.wiring import Hub
@@ -23,7 +24,9 @@ SHOWN = 40  # results that are printed one by one
 
 _one_of_several = click.option("--connection", help="Which one, where there are several of this kind.")
 _summaries = click.option(
-    "--summaries", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="JSON list of usage summaries."
+    "--summaries",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="JSON list of usage summaries, instead of the record's.",
 )
 
 
@@ -64,12 +67,12 @@ def doctor(*, connection: str | None, as_json: bool) -> None:
 @_one_of_several
 @_summaries
 def push(*, plan: bool, connection: str | None, summaries: Path | None, as_json: bool) -> None:
-    """Push what changed in the usage summaries; one bad record never stops the rest."""
+    """Push what changed in what the record says of seat use; one bad record never stops the rest."""
     from hub import renewals  # noqa: PLC0415
 
     hub, connector = _connector(connection)
     if plan:
-        _tell_plan(renewals.plan(hub.store, connector, _read(summaries)), as_json=as_json)
+        _tell_plan(renewals.plan(hub.store, connector, _read(hub, summaries)), as_json=as_json)
         return
     results = _pushed(hub, connector, summaries)
     if as_json:
@@ -101,12 +104,14 @@ def _setup_of(connector: Connector) -> CrmSetup:
     return connector.crm_setup
 
 
-def _read(file: Path | None) -> list[Any]:
-    from hub import summaries  # noqa: PLC0415
+def _read(hub: Hub, file: Path | None) -> list[UsageSummary]:
+    """The summaries in the file; without one those of the record."""
+    from hub import summaries, telling  # noqa: PLC0415
 
-    if file is None:
-        raise click.UsageError("say which summaries: --summaries FILE")
-    return summaries.read(file)
+    try:
+        return summaries.read(file) if file else telling.summaries(hub)
+    finally:
+        hub.drawer.close()
 
 
 def _pushed(hub: Hub, connector: Connector, file: Path | None) -> list[PushResult]:
@@ -115,7 +120,7 @@ def _pushed(hub: Hub, connector: Connector, file: Path | None) -> list[PushResul
     from hub import renewals  # noqa: PLC0415
     from hub.cli import err  # noqa: PLC0415
 
-    results = renewals.push(hub.store, connector, _read(file))
+    results = renewals.push(hub.store, connector, _read(hub, file))
     return list(track(results, description="pushing", console=err, transient=True, disable=not err.is_terminal))
 
 

@@ -391,6 +391,7 @@ class UsageSummary:
     account_ref and customer_id are what the licensing vendor calls the customer (accountRefId, its own id). signal and
     confidence are words of hub.usage. Shares (utilization, drop, trend, known_share) are 0 to 1; trend is a share of
     the seats used per 30 days, with its 90 % interval. Forecasts are seats at renewal, with their 80 % interval.
+    moved: a sentence, where another product of the account took over what this one lost.
     value is what the entitlement is worth, in whatever unit all of an account have. `chart` is a PNG.
     """
 
@@ -422,6 +423,7 @@ class UsageSummary:
     recommended_seats: int | None = None
     recommended_tier: str = ""
     sentence: str = ""
+    moved: str = ""
     chart_url: str = ""
     method_version: str = ""
     value: float | None = None

@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 from hub.limits import SHARED
 from hub.retention import Pruned, progress
 from hub.store import Store, subjects
-from hub.store.schema import db_now, intent, lease, rate, review, subject
+from hub.store.schema import crm_push, db_now, intent, lease, rate, review, subject
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 SUSPECTS = 100  # more are not counted
 _RATES = select(rate.c.connection, rate.c.broken, (rate.c.hold_until - db_now()).label("left")).where(
     ~rate.c.connection.contains(SHARED)
+)
+_TOLD = select(crm_push.c.connection, crm_push.c.outcome, func.count()).group_by(
+    crm_push.c.connection, crm_push.c.outcome
 )
 REGISTRY = CollectorRegistry()
 RECEIVED = Counter("hub_received", "Vendor events by outcome", ["connection", "outcome"], registry=REGISTRY)
@@ -50,6 +53,7 @@ class RecordCollector(Collector):
             takeovers = subjects.takeovers(conn)
             rates = conn.execute(_RATES).all()
             pruned, now = progress(conn), subjects.now(conn)
+            told = conn.execute(_TOLD).all()
         yield states
         yield GaugeMetricFamily("hub_oldest_due_seconds", "Age of the oldest look that is due", value=age)
         yield GaugeMetricFamily("hub_unknown_creates", "Creates whose outcome is not known yet", value=unknown)
@@ -62,6 +66,7 @@ class RecordCollector(Collector):
         )
         yield from _connections(rates)
         yield from _pruned(pruned, now)
+        yield from _crm(told)
 
 
 def _connections(rates: Sequence[Any]) -> Iterator[Metric]:
@@ -73,6 +78,14 @@ def _connections(rates: Sequence[Any]) -> Iterator[Metric]:
         hold.add_metric([row.connection], max(0.0, row.left))
     yield breaker
     yield hold
+
+
+def _crm(told: Sequence[Any]) -> Iterator[Metric]:
+    """What became of the records that a CRM is told."""
+    outcomes = GaugeMetricFamily("hub_crm_records", "Records of a CRM by outcome", labels=["connection", "outcome"])
+    for connection, outcome, count in told:
+        outcomes.add_metric([connection, outcome], count)
+    yield outcomes
 
 
 def _pruned(pruned: Sequence[Pruned], now: float) -> Iterator[Metric]:

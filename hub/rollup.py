@@ -1,6 +1,7 @@
 """Summaries of single entitlements as one picture of an account and of each renewal. Pure.
 
-Signals are never averaged: the gravest among those that matter counts, with the sentence that it came with.
+Signals are never averaged: the gravest among those that matter counts, with the sentence that it came with. What
+another product of the account took over is no loss.
 """
 
 from __future__ import annotations
@@ -9,18 +10,10 @@ from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 
 from hub.domain import AccountUsage, UsageRollUp, UsageSummary
+from hub.usage.rules import Rules
+from hub.usage.signal import WORST_FIRST, Signal
 
-GRAVEST = (  # what a renewals manager should hear first
-    "at_risk",
-    "dormant",
-    "contraction",
-    "overdraft",
-    "expansion",
-    "new_growth",
-    "steady",
-    "insufficient_data",
-)
-MATTERS = 0.2  # an entitlement with less of the account's value does not speak for it
+MATTERS = Rules().weighty  # an entitlement with less of the account's value does not speak for it
 COTERM = timedelta(days=45)  # what ends within so many days is one renewal
 
 
@@ -66,15 +59,15 @@ def roll_up(summaries: Sequence[UsageSummary]) -> UsageRollUp:
     ends = [one.renewal for one in summaries if one.renewal]
     return UsageRollUp(
         entitlement_ids=tuple(one.entitlement_id for one in summaries),
-        signal=voice.signal,
+        signal=Signal.STEADY.value if voice.moved else voice.signal,
         confidence=voice.confidence,
-        sentence=voice.sentence,
+        sentence=voice.moved or voice.sentence,
         as_of=max(one.as_of for one in summaries),
         signal_since=voice.signal_since,
         renewal=min(ends, default=None),
         seats_licensed=_total(one.seats_licensed for one in summaries),
         utilization_90d=_weighted([(one.utilization_90d, one.seats_licensed) for one in summaries]),
-        drop=_weighted([(one.drop, one.seats_licensed if one.value is None else one.value) for one in summaries]),
+        drop=_weighted([(_drop(one), one.seats_licensed if one.value is None else one.value) for one in summaries]),
         recommended_seats=_total(one.recommended_seats for one in summaries),
         forecast_low=_sum(one.forecast_low for one in summaries),
         forecast_high=_sum(one.forecast_high for one in summaries),
@@ -90,9 +83,14 @@ def _that_matter(summaries: Sequence[UsageSummary]) -> Sequence[UsageSummary]:
     return [one for one in summaries if (one.value or 0) >= MATTERS * total] or summaries
 
 
+def _drop(one: UsageSummary) -> float | None:
+    return 0.0 if one.moved else one.drop
+
+
 def _gravity(one: UsageSummary) -> tuple[int, str]:
-    place = GRAVEST.index(one.signal) if one.signal in GRAVEST else len(GRAVEST)
-    return place, one.entitlement_id
+    """What is gravest comes first; a loss that another product took over counts as none."""
+    said = Signal.STEADY if one.moved else one.signal
+    return WORST_FIRST.index(Signal(said)) if said in set(Signal) else len(WORST_FIRST), one.entitlement_id
 
 
 def _total(values: Iterable[int | None]) -> int | None:

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -31,6 +32,7 @@ from hub.retention import prune_all
 from hub.store import seats, subjects
 from hub.stream import sequencer
 from hub.sweep import sweep_all
+from hub.telling import push_if_due
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -44,6 +46,7 @@ STOP_S = 30.0
 HEAR_S, COUNT_S = 10.0, 60.0
 PRUNE_AGAIN_S = 3600.0  # so often a clock asks whether a table was not pruned for a day
 SEAT_CHORES = ("poll", "hear seats", "count seats", "read seat logs")  # leases: one process at a time does each
+TELL_AGAIN_S = 900.0  # so often a clock asks whether a CRM is to be told
 POLL_AGAIN_S = 60.0  # so often a clock asks whether the list of entitlements is to be read
 
 
@@ -79,6 +82,7 @@ def tick_for_ever(hub: Hub) -> None:
         _Chore("count seats", COUNT_S, _count_seats),
         _Chore("read seat logs", COUNT_S, _read_seat_logs),
         _Chore("prune", PRUNE_AGAIN_S, _prune),
+        _Chore("tell CRM", TELL_AGAIN_S, _tell_crms),
     ]
     threading.Thread(target=sequencer.run, args=(hub.store, hub.connectors, stop), name="sequencer").start()
     while not stop.wait(_until_next_tick(hub)):
@@ -170,6 +174,13 @@ def _prune(hub: Hub) -> None:
     sources = [(name, one.purchases) for name, one in hub.connectors.items()]
     must_be_read = [name for name, source in sources if source and not source.can_read]
     _alone(hub, "prune", lambda: prune_all(hub.store, hub.settings.retention, must_be_read, limits.stopping.is_set))
+
+
+def _tell_crms(hub: Hub) -> None:
+    """Each CRM, once a night."""
+    for name, one in hub.connectors.items():
+        if one.crm is not None and not limits.stopping.is_set():
+            _alone(hub, f"tell {name}", partial(push_if_due, hub, one))
 
 
 def _alone(hub: Hub, key: str, work: Callable[[], object], *, rings: bool = False) -> None:

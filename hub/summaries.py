@@ -12,11 +12,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from hub.domain import UsageSummary
 from hub.errors import ConfigurationError
-from hub.rollup import GRAVEST
+from hub.usage.signal import Confidence, Signal
 
 LARGEST_CHART = 5 * 1024 * 1024
 PNG = b"\x89PNG\r\n\x1a\n"
-CONFIDENCES = ("high", "medium", "low")
 _KEYS = {field.name for field in fields(UsageSummary)}
 
 
@@ -50,10 +49,10 @@ def _summary(row: Any, file: Path, where: str) -> UsageSummary:  # noqa: ANN401 
         first = error.errors(include_input=False, include_url=False)[0]
         key = ".".join(map(str, first["loc"]))
         raise ConfigurationError(first["msg"], where=f"{where} {key}") from None
-    if found.signal not in GRAVEST:
-        raise ConfigurationError("no such signal", where=f"{where} signal", mend=f"known: {', '.join(GRAVEST)}")
-    if found.confidence not in CONFIDENCES:
-        raise ConfigurationError("no such word", where=f"{where} confidence", mend=f"known: {', '.join(CONFIDENCES)}")
+    if found.signal not in set(Signal):
+        raise ConfigurationError("no such signal", where=f"{where} signal", mend=f"known: {', '.join(Signal)}")
+    if found.confidence not in set(Confidence):
+        raise ConfigurationError("no such word", where=f"{where} confidence", mend=f"known: {', '.join(Confidence)}")
     return replace(found, chart=_picture(file.parent / chart, f"{where} chart")) if chart else found
 
 

@@ -7,10 +7,10 @@ import time
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from hub import polling
+from hub import business, polling
 from hub.collecting import closing, counting, hearing, logs
 from hub.collecting.listing import Listing
-from hub.store import NewReceipt, records, seats, stream, subjects
+from hub.store import NewReceipt, seats, subjects
 from hub.stream import sequencer
 from hub.usage.seatdays import SeatDay
 from tests.world import World
@@ -41,8 +41,7 @@ class Seating:
         """Business time passes, at the vendor and in the record alike."""
         clock = self.world.zentitle.clock
         clock.advance(step)
-        offset = str(clock.offset.total_seconds())
-        self.store.write(lambda conn: records.set_cursor(conn, stream.CLOCK_OFFSET, offset))
+        business.move(self.store, self.world.hub.settings, clock.offset.total_seconds())
 
     def hours(self, count: float) -> None:
         self.sleep(timedelta(hours=count))

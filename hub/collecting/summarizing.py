@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -86,16 +86,11 @@ def _summarize(collector: Collector, history: History, place: Place, how: Judges
 
 def _weeks(history: History, last: date | None) -> list[History]:
     """The history as it stood each week since `last`, and a few weeks back the first time; oldest first."""
+    from hub.usage.histories import cut  # noqa: PLC0415  (numpy)
+
     ends = [history.as_of - n * WEEK for n in reversed(range(AT_FIRST))]
     fresh = [end for end in ends if end >= history.first_day and (last is None or end >= last + WEEK)]
-    return [_cut(history, end) for end in fresh]
-
-
-def _cut(history: History, as_of: date) -> History:
-    """The history up to a day: nobody looks ahead."""
-    days = (as_of - history.first_day).days + 1
-    arrays = {name: getattr(history, name)[:days] for name in ("peak", "seats", "cap", "denials", "users")}
-    return replace(history, as_of=as_of, **arrays)
+    return [cut(history, end) for end in fresh]
 
 
 def _restored(row: Any, how: Judges) -> Settled | None:  # noqa: ANN401  (a row)

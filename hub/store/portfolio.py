@@ -19,6 +19,7 @@ from hub.usage.signal import CALM, Confidence, Signal
 SHORT_DAYS = 90  # a shorter term that renews itself is nobody's to talk about
 WEEK = timedelta(weeks=1)
 _S, _E, _G, _V = t.signal.c, t.entitlement.c, t.grant.c, t.verdict.c
+_PERPETUAL = _E.body["perpetual"].as_boolean()
 _PAID = (
     select(_G.entitlement, func.max(_G.paid_until).label("paid_until"), func.max(_G.renews_days).label("renews_days"))
     .where(_G.entitlement.is_not(None))
@@ -36,10 +37,10 @@ def as_of(conn: Connection) -> date | None:
 def standings(conn: Connection, today: date, days: int | None = None) -> list[Standing]:
     """All that was judged, without weeks; with `days` what is due within them (`Standing.is_due`).
 
-    Terms under 90 days that renew themselves are left out.
+    Terms under 90 days that renew themselves are left out, and what expired more than 30 days ago.
     """
-    long = or_(_PAID.c.renews_days.is_(None), _PAID.c.renews_days >= SHORT_DAYS)
-    stmt = _rows().where(long) if days is None else _rows().where(long, _due(today, days))
+    stmt = _rows().where(or_(_PAID.c.renews_days.is_(None), _PAID.c.renews_days >= SHORT_DAYS), _lives(today))
+    stmt = stmt if days is None else stmt.where(_due(today, days))
     found = _standings(conn, stmt, today)
     return found if days is None else [one for one in found if one.is_due(days)]
 
@@ -54,8 +55,8 @@ def of_account(conn: Connection, id_: str, today: date) -> list[Standing]:
 
 
 def judged(conn: Connection, today: date) -> list[Standing]:
-    """Everything that was judged, short terms too."""
-    return _standings(conn, _rows(), today)
+    """Everything that was judged, short terms too, but for what expired more than 30 days ago."""
+    return _standings(conn, _rows().where(_lives(today)), today)
 
 
 def weeks(conn: Connection, ids: Sequence[str]) -> dict[str, list[Level]]:
@@ -82,7 +83,7 @@ def _rows() -> Select[Any]:
         select(
             *(_S.entitlement, _S.signal, _S.since, _S.confidence, _S.as_of, _S.sentence),
             *(_S.seats, _S.used, _S.used_before, _S.recommended_seats),
-            *(_E.customer_id, _E.offering, _E.expires, _E.body["perpetual"].as_boolean().label("perpetual")),
+            *(_E.customer_id, _E.offering, _E.expires, _PERPETUAL.label("perpetual")),
             *(t.subject.c.customer_name, _PAID.c.paid_until, _PAID.c.renews_days),
         )
         .select_from(t.signal)
@@ -90,6 +91,10 @@ def _rows() -> Select[Any]:
         .outerjoin(t.subject, t.subject.c.ref == _E.subject)
         .outerjoin(_PAID, _PAID.c.entitlement == _S.entitlement)
     )
+
+
+def _lives(today: date) -> Any:  # noqa: ANN401  (a condition of SQL)
+    return or_(_E.expires.is_(None), _E.expires >= _midnight(today - timedelta(days=PAST)), _PERPETUAL)
 
 
 def _due(today: date, days: int) -> Any:  # noqa: ANN401  (a condition of SQL)

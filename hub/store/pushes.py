@@ -52,6 +52,18 @@ def drop_lacks(conn: Connection, connection: str, still: Sequence[PushResult]) -
         conn.execute(update(review).where(review.c.key == key, review.c.open).values(open=False, closed_at=db_now()))
 
 
+def told_no(conn: Connection, connection: str, why: str) -> None:
+    """Nothing could be told to this CRM: a person is asked to look, until `told`."""
+    text = f"{connection} was told nothing of seat use: {why} — `hub check` and the command's `doctor` say what to mend"
+    raise_review(conn, f"{KIND}:{connection}:push", KIND, None, text)
+
+
+def told(conn: Connection, connection: str) -> None:
+    """The CRM could be told."""
+    mine = (review.c.key == f"{KIND}:{connection}:push", review.c.open)
+    conn.execute(update(review).where(*mine).values(open=False, closed_at=db_now()))
+
+
 def standing(conn: Connection, connection: str) -> Mapping[str, int]:
     """How many records stand how, by outcome."""
     stmt = select(_P.outcome, func.count()).where(_P.connection == connection).group_by(_P.outcome)

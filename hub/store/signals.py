@@ -64,6 +64,16 @@ def summaries_of(conn: Connection, entitlement: str) -> dict[str, Row[Any]]:
     return {row.month: row for row in conn.execute(stmt)}
 
 
+def months_of(conn: Connection, ids: Sequence[str], newest: int) -> dict[str, list[Row[Any]]]:
+    """The newest summaries of each of these entitlements, oldest first."""
+    found: dict[str, list[Row[Any]]] = {}
+    for part in in_parts(ids):
+        stmt = select(t.summary).where(t.summary.c.entitlement.in_(part)).order_by(t.summary.c.month)
+        for row in conn.execute(stmt):
+            found.setdefault(row.entitlement, []).append(row)
+    return {id_: rows[-newest:] for id_, rows in found.items()}
+
+
 def put_summary(conn: Connection, entitlement: str, month: str, body: Json, *, seen: int) -> int | None:
     """The month came to this; its new revision. None where it is no longer of the revision `seen` (0: none yet)."""
     s = t.summary.c

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -50,6 +50,13 @@ def histories(store: Store, usage: Usage, ids: Sequence[str], as_of: date | None
             about = about_of(id_, of[id_].entitlement, of[id_].account.country, paid)
             if found := history_of(about, by_id.get(id_, ()), as_of):
                 yield found
+
+
+def cut(history: History, as_of: date) -> History:
+    """The history up to a day: nobody looks ahead."""
+    days = (as_of - history.first_day).days + 1
+    arrays = {name: getattr(history, name)[:days] for name in ("peak", "seats", "cap", "denials", "users")}
+    return replace(history, as_of=min(as_of, history.as_of), **arrays)
 
 
 def about_of(id_: str, one: Entitlement | None, country: str, paid: Mapping[str, str]) -> About:

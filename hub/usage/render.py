@@ -6,6 +6,7 @@ drawn by a child (hub/drawing.py). vl-convert takes some 90 MB: it is loaded at 
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import sys
@@ -51,7 +52,10 @@ def _paper(spec: Mapping[str, Json]) -> str:
 
 
 def answer(requests: Iterable[str], out: TextIO) -> None:
-    """Answers each line {"spec", "title"}, or {"script": true}, with a line {"drawn"} or {"error"}."""
+    """Answers {"spec", "title"}, {"spec", "png": true} or {"script": true}, a line each, with {"drawn"} or {"error"}.
+
+    A PNG is told in base64.
+    """
     for request in requests:
         out.write(json.dumps(_answered(request)) + "\n")
         out.flush()
@@ -60,7 +64,11 @@ def answer(requests: Iterable[str], out: TextIO) -> None:
 def _answered(request: str) -> dict[str, str]:
     try:
         asked = json.loads(request)
-        return {"drawn": script() if asked.get("script") else svg(asked["spec"], asked["title"])}
+        if asked.get("script"):
+            return {"drawn": script()}
+        if asked.get("png"):
+            return {"drawn": base64.b64encode(png(asked["spec"])).decode()}
+        return {"drawn": svg(asked["spec"], asked["title"])}
     except (ValueError, KeyError, RuntimeError) as error:
         return {"error": f"{type(error).__name__}: {error}"}
 

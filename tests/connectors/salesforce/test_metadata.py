@@ -16,7 +16,6 @@ from connectors.salesforce.emulator_deploy import read
 from connectors.salesforce.emulator_schema import standard
 from connectors.salesforce.records import ALERTS
 from hub.errors import ConfigurationError
-from hub.rollup import GRAVEST
 from hub.usage.history import Confidence, Signal
 
 OBJECTS = metadata.objects()
@@ -55,7 +54,6 @@ def test_picklists_have_the_words_of_the_judgement() -> None:
     ):
         assert set(ours(name)[field].values) == set(Signal)
     assert set(ours(f.SUMMARY)["Confidence__c"].values) == set(Confidence)
-    assert set(GRAVEST) == set(Signal)
     assert set(ALERTS) < set(Signal)
 
 

@@ -1,0 +1,214 @@
+"""The record as lists and pages see it: what is due, what is news, who it is; on both databases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event, insert
+
+from hub.collecting.collector import Collector
+from hub.collecting.portfolio import RecordPortfolio
+from hub.collecting.summarizing import summarize
+from hub.settings import Usage
+from hub.store import Store, records, seats, signals
+from hub.store import portfolio as stored
+from hub.store.schema import customer_link, grant, signal, summary, verdict
+from hub.usage.portfolio import Standing
+from hub.usage.seatdays import SeatDay
+from tests.factories import a_ref
+from tests.hub.usage.test_importing import a_collector, know
+from tests.hub.usage.test_summarizing import END, JUDGES, due, use
+
+TABLES = (signal, summary, verdict)
+TODAY = END + timedelta(days=1)
+FAR = datetime(2030, 1, 1, tzinfo=UTC)
+VALUES: dict[str, Any] = {
+    "signal": "steady",
+    "since": "2026-10-01",
+    "confidence": "high",
+    "as_of": END.isoformat(),
+    "judgement": {},
+    "method": "test-1",
+    "sentence": "As ever.",
+    "seats": 5,
+    "used": 4.0,
+    "used_before": 4.0,
+    "recommended_seats": 5,
+    "weeks": [[None, 5.0], [4.0, 5.0]],
+}
+
+
+def judged(store: Store, id_: str = "ent_1", *, expires: datetime | None = FAR, **values: Any) -> None:
+    """An entitlement with a signal; `values` of either."""
+    said = {name: values.pop(name) for name in list(values) if name in VALUES}
+    know(store, id_, expires_at=expires, **values)
+    store.write(lambda conn: signals.put_signal(conn, id_, VALUES | said, seen=0))
+
+
+def paid(store: Store, until: date, id_: str = "ent_1", line: str = "si_1", days: int | None = None) -> None:
+    moment = datetime(until.year, until.month, until.day, 12, tzinfo=UTC)
+    renews = {} if days is None else {line: days}
+    store.write(lambda conn: records.save_grants(conn, a_ref(id_), [(line, id_, "PRO-100", moment)], renews))
+
+
+def told(store: Store, id_: str, day: date, signal: str, before: str | None) -> None:
+    values = {"day": day.isoformat(), "signal": signal, "before": before, "sentence": ""}
+    store.write(lambda conn: signals.put_verdict(conn, id_, values))
+
+
+def standings(store: Store, days: int | None = None) -> Mapping[str, Standing]:
+    with store.read() as conn:
+        return {one.entitlement_id: one for one in stored.standings(conn, TODAY, days)}
+
+
+@pytest.mark.parametrize(
+    ("left", "signal", "on_it"),
+    [
+        (180, "steady", True),
+        (181, "steady", False),
+        (-30, "steady", True),
+        (-31, "steady", False),
+        (400, "dormant", True),
+        (0, "insufficient_data", True),
+    ],
+)
+def test_the_board_has_what_renews_soon_or_moves(store: Store, left: int, signal: str, on_it: bool) -> None:
+    judged(store, signal=signal)
+    paid(store, TODAY + timedelta(days=left))
+    assert set(standings(store, 180)) == ({"ent_1"} if on_it else set())
+    assert standings(store)["ent_1"].days_left == left
+
+
+def test_it_renews_when_what_is_paid_ends_and_not_when_grace_does(store: Store) -> None:
+    judged(store, expires=datetime(2026, 12, 8, tzinfo=UTC))
+    assert standings(store)["ent_1"].renewal == date(2026, 12, 8)
+    paid(store, date(2026, 12, 1))
+    paid(store, date(2026, 11, 20), line="si_2")
+    assert standings(store)["ent_1"].renewal == date(2026, 12, 1)
+    assert standings(store, 180)["ent_1"].days_left == 30
+
+
+def test_a_short_term_that_renews_itself_is_not_on_the_board_and_has_no_renewal(store: Store) -> None:
+    judged(store, signal="dormant")
+    paid(store, date(2026, 11, 20), days=89)
+    assert standings(store) == {}
+    with store.read() as conn:
+        assert [one.renewal for one in stored.judged(conn, TODAY)] == [None]
+        assert [one.renewal for one in stored.of_account(conn, "cust_1", TODAY)] == [None]
+    paid(store, date(2026, 11, 20), line="si_2", days=90)
+    assert standings(store)["ent_1"].renewal == date(2026, 11, 20)
+
+
+def test_a_perpetual_license_never_renews_and_what_is_long_over_is_left_out(store: Store) -> None:
+    judged(store, perpetual=True, expires=datetime(2026, 11, 20, tzinfo=UTC))
+    judged(store, "ent_2", signal="dormant", expires=datetime(2026, 9, 30, tzinfo=UTC))
+    judged(store, "ent_3", signal="dormant", expires=datetime(2026, 10, 2, tzinfo=UTC))
+    assert {id_: one.renewal for id_, one in standings(store).items()} == {"ent_1": None, "ent_3": date(2026, 10, 2)}
+    assert set(standings(store, 180)) == {"ent_3"}
+
+
+@pytest.mark.parametrize(("days_ago", "was"), [(6, "steady"), (7, "dormant")])
+def test_a_signal_is_news_for_a_week(store: Store, days_ago: int, was: str) -> None:
+    judged(store, signal="dormant")
+    told(store, "ent_1", TODAY - timedelta(days=90), "steady", None)
+    told(store, "ent_1", TODAY - timedelta(days=days_ago), "dormant", "steady")
+    assert standings(store)["ent_1"].was == was
+
+
+def test_of_two_changes_in_a_week_the_one_before_both_counts(store: Store) -> None:
+    judged(store, signal="dormant")
+    told(store, "ent_1", TODAY - timedelta(days=5), "at_risk", "steady")
+    told(store, "ent_1", TODAY - timedelta(days=1), "dormant", "at_risk")
+    assert standings(store)["ent_1"].was == "steady"
+
+
+def test_a_first_judgement_had_none_before(store: Store) -> None:
+    judged(store)
+    told(store, "ent_1", TODAY, "steady", None)
+    assert standings(store)["ent_1"].was is None
+
+
+def test_a_customer_is_called_as_its_purchase_says_else_as_the_licensing_vendor_does(store: Store) -> None:
+    judged(store, customer_id="cust_1")
+    judged(store, "ent_2", customer_id="cust_2")
+    judged(store, "ent_3", customer_id="")
+    assert [one.account for one in standings(store).values()] == ["cust_1", "cust_2", "ent_3"]
+    link = {"alias": "stripe:cus_2", "account_ref": "ACME", "zentitle_id": "cust_2"}
+    store.write(lambda conn: conn.execute(insert(customer_link).values(**link)))
+    assert standings(store)["ent_2"].account == "ACME"
+
+
+def test_a_list_reads_no_history(store: Store) -> None:
+    judged(store)
+    asked: list[str] = []
+
+    def note(*args: Any) -> None:
+        asked.append(args[2])
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        standings(store, 180)
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    assert asked
+    assert not [one for one in asked if "seat_day" in one or "weeks" in one]
+
+
+def test_an_account_has_its_history_and_what_it_was_told(store: Store) -> None:
+    know(store, expires_at=FAR)
+    collector: Collector = a_collector(store)
+    use(collector, END - timedelta(days=100), END, 4)
+    due(collector)
+    use(collector, END + timedelta(days=1), END + timedelta(days=3), 2)
+    portfolio = RecordPortfolio(store, Usage())
+    account = portfolio.account("cust_1")
+    assert account is not None
+    (one,) = account.entitled
+    assert (one.history.as_of, one.standing.as_of, len(one.history.peak)) == (END + timedelta(days=3), END, 104)
+    assert (one.judgement.signal, one.judgement.sentence, one.standing.used) == ("steady", "As ever.", 4.0)
+    assert [(verdict.day, verdict.signal) for verdict in one.verdicts] == [(END, "steady")]
+    assert portfolio.weeks(["ent_1"])["ent_1"][-1] == (4.0, 5.0)
+    assert (portfolio.as_of(), portfolio.account("cust_2"), portfolio.account("ent_1")) == (END, None, None)
+
+
+def test_what_waits_to_be_told_is_said_beside_what_is_told(store: Store) -> None:
+    know(store, expires_at=FAR)
+    collector = a_collector(store)
+    use(collector, END - timedelta(days=100), END, 4)
+    due(collector)
+    use(collector, END + timedelta(days=1), END + timedelta(days=7), 0)
+    due(collector)
+    one = standings(store)["ent_1"]
+    assert one.signal == "steady"
+    assert one.sentence == "No seat was used in the last 7 days. Told as steady until this has lasted."
+
+
+def computed(store: Store) -> list[dict[str, Any]]:
+    """Every row that was computed, but when."""
+    with store.read() as conn:
+        rows = [row._asdict() for table in TABLES for row in conn.execute(table.select())]
+    return [{name: value for name, value in row.items() if name != "changed_at"} for row in rows]
+
+
+def test_S32_what_is_computed_again_from_the_days_on_record_is_the_same(store: Store) -> None:
+    know(store, expires_at=FAR)
+    collector = a_collector(store)
+    days = [END - timedelta(days=n) for n in range(90)]
+    rows = [SeatDay(entitlement="ent_1", day=day, known=True, closed=True, peak=day.day % 5, seats=5) for day in days]
+    store.write(lambda conn: seats.put_days(conn, rows))
+    summarize(collector, ["ent_1"], JUDGES)
+    before = computed(store)
+    assert len(before) > 3
+    store.write(lambda conn: [conn.execute(table.delete()) for table in TABLES])
+    summarize(collector, ["ent_1"], JUDGES)
+    assert computed(store) == before
+
+
+def test_the_terms_of_lines_that_renew_themselves_are_kept_with_them(store: Store) -> None:
+    paid(store, date(2026, 12, 1), days=31)
+    paid(store, date(2027, 1, 1))
+    with store.read() as conn:
+        assert conn.execute(grant.select()).one().renews_days == 31
