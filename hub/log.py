@@ -110,17 +110,16 @@ class _Patient:
         """Each line is on its way when `write` returns."""
 
 
-def configure(process: str, *, level: int = logging.INFO) -> None:
-    """Sends all that this process says to stderr, one line each. Repeatable."""
+def configure(process: str, *, level: int = logging.INFO, to: TextIO | None = None) -> None:
+    """Sends all that this process says `to` there (None: stderr), one line each. Repeatable."""
+    to = to or sys.stderr
 
     def named(_logger: object, _method: str, event: Event) -> Event:
         event.setdefault("process", process)
         return event
 
-    renderer: Any = (
-        structlog.dev.ConsoleRenderer(colors=True) if sys.stderr.isatty() else structlog.processors.JSONRenderer()
-    )
-    stream: Any = _Patient(sys.stderr)
+    renderer: Any = structlog.dev.ConsoleRenderer(colors=True) if to.isatty() else structlog.processors.JSONRenderer()
+    stream: Any = _Patient(to)
     before: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,

@@ -45,6 +45,7 @@ SERVED_BY = "SERVED_BY"  # the pid of the server whose child serves
 STOP_S = 30.0
 HEAR_S, COUNT_S = 10.0, 60.0
 PRUNE_AGAIN_S = 3600.0  # so often a clock asks whether a table was not pruned for a day
+SEAT_CHORES = ("poll", "hear seats", "count seats", "read seat logs")  # leases: one process at a time does each
 TELL_AGAIN_S = 900.0  # so often a clock asks whether a CRM is to be told
 POLL_AGAIN_S = 60.0  # so often a clock asks whether the list of entitlements is to be read
 
@@ -285,7 +286,7 @@ class Process:
     name: str
     command: Sequence[str]
     environ: Mapping[str, str] = field(default_factory=dict)
-    output: IO[bytes] | None = None
+    output: IO[str] | IO[bytes] | None = None
     popen: subprocess.Popen[bytes] | None = None
     failures: int = 0
     started_at: float = 0.0

@@ -13,7 +13,7 @@ from connectors.salesforce.emulator import SalesforceEmulator
 from connectors.stripe.emulator import StripeEmulator
 from connectors.zentitle.emulator import ZentitleEmulator
 
-STRIPE_PORT, ZENTITLE_PORT, FASTSPRING_PORT = 8101, 8102, 8104
+STRIPE_PORT, ZENTITLE_PORT, SALESFORCE_PORT, FASTSPRING_PORT = 8101, 8102, 8103, 8104
 STRIPE_KEY = "sk_test_sandbox"
 FASTSPRING_USER, FASTSPRING_PASSWORD = "sandbox", "sandbox-password"
 ZENTITLE_TENANT, ZENTITLE_CLIENT, ZENTITLE_SECRET = "t_sandbox", "hub", "sandbox-secret"

@@ -10,9 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import click
+import requests
 from jinja2 import Environment
 
 from connectors.emulation import serving
@@ -48,7 +49,27 @@ class Section:
     columns: tuple[tuple[Cell, ...], ...]
 
 
-def render(org: SalesforceEmulator, account_id: str) -> str:
+class Rows(Protocol):
+    """An org's records."""
+
+    def rows(self, name: str) -> list[dict[str, Any]]:
+        """All records of an object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Org:
+    """The records of an emulated org in another process, by its state."""
+
+    url: str
+
+    def rows(self, name: str) -> list[dict[str, Any]]:
+        """All records of an object."""
+        answer = requests.get(f"{self.url}/_sandbox/state", timeout=30)
+        answer.raise_for_status()
+        return list(answer.json()[name])
+
+
+def render(org: Rows, account_id: str) -> str:
     """The page of this Account as HTML of its own: sections of the layout, chart, related rows, tasks, files."""
     (account,) = [row for row in org.rows(ACCOUNT) if row["Id"] == account_id]
     owners = {row["Id"]: row["Name"] for row in org.rows("User")}

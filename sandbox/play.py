@@ -1,4 +1,4 @@
-"""`make run`: vendors, hub and a short story on this machine; then all stays up until Ctrl-C.
+"""`make run`: vendors, hub and two stories, of licenses and of renewals; then all stays up until Ctrl-C.
 
 Everything lives under var/sandbox/, which starts anew each time. Only loopback addresses are used.
 """
@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 
 import click
@@ -25,8 +25,13 @@ from hub.errors import ConfigurationError, HubError
 from hub.log import configure
 from hub.runtime import Process
 from hub.store.migrate import upgrade
+from hub.wiring import Hub
 from sandbox import __main__ as vendors
-from sandbox.story import Story
+from sandbox import story
+from sandbox.cast import WEEKS
+from sandbox.ending import Ending
+from sandbox.stage import Stage
+from sandbox.year import Year
 
 CONSOLE_PORT = 8000
 READY_S = 20
@@ -43,6 +48,10 @@ console = "open"      # only here: loopback visitors are logged in
 [timing]
 settle = 0.2
 second_look = 2
+poll = 86400          # the story's days last a tenth of a second
+
+[usage]
+country = "US"
 
 [outbound]
 allow = ["127.0.0.1"]  # consumers on this machine; only here is that usual
@@ -70,6 +79,12 @@ username = "{fastspring_user}"
 password = "{fastspring_password}"
 webhook_secrets = ["{webhook_secret}"]
 fulfillment_keys = ["{webhook_secret}"]
+
+[connections.salesforce]
+kind = "salesforce"
+base_url = "http://127.0.0.1:{salesforce_port}"
+consumer_key = "sandbox-consumer"
+consumer_secret = "sandbox-secret"
 rate_per_s = 200
 
 [[catalog]]
@@ -83,7 +98,27 @@ sku = "PRO-MONTHLY"
 [[catalog]]
 fastspring = "pro-annual"
 sku = "PRO-100"
+
+[[catalog]]
+stripe = "atlas_pro"
+sku = "ATLAS-PRO"
+
+[[catalog]]
+stripe = "atlas_flex"
+sku = "ATLAS-FLEX"
+overdraft = 10
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """Where everything listens, on 127.0.0.1."""
+
+    console: int
+    stripe: int
+    zentitle: int
+    fastspring: int
+    salesforce: int
 
 
 @click.command()
@@ -92,48 +127,56 @@ sku = "PRO-100"
 @click.option("--stripe-port", default=vendors.STRIPE_PORT, show_default=True)
 @click.option("--zentitle-port", default=vendors.ZENTITLE_PORT, show_default=True)
 @click.option("--fastspring-port", default=vendors.FASTSPRING_PORT, show_default=True)
-@click.option("--once", is_flag=True, help="End when the story has ended.")
+@click.option("--salesforce-port", default=vendors.SALESFORCE_PORT, show_default=True)
+@click.option("--weeks", default=WEEKS, show_default=True, help="How long the renewals story is; 0: none.")
+@click.option("--once", is_flag=True, help="End when the stories have ended.")
 def main(
     folder: Path,
     port: int,
     stripe_port: int,
     zentitle_port: int,
     fastspring_port: int,
+    salesforce_port: int,
+    weeks: int,
     once: bool,  # noqa: FBT001
 ) -> None:
-    """Run the hub among emulated vendors and play a story through it."""
+    """Run the hub among emulated vendors and play the stories through it."""
+    ports = Ports(
+        console=port,
+        stripe=stripe_port,
+        zentitle=zentitle_port,
+        fastspring=fastspring_port,
+        salesforce=salesforce_port,
+    )
     try:
-        ports = {"stripe": stripe_port, "zentitle": zentitle_port, "fastspring": fastspring_port}
-        _run(folder.resolve(), port, ports, once=once)
+        _run(folder.resolve(), ports, weeks, once=once)
     except (ConfigurationError, HubError, requests.RequestException) as error:
         raise click.ClickException(str(error)) from error
 
 
-def _run(folder: Path, port: int, ports: Mapping[str, int], *, once: bool) -> None:
-    for taken in (port, *ports.values()):
+def _run(folder: Path, ports: Ports, weeks: int, *, once: bool) -> None:
+    for taken in astuple(ports):
         if runtime.wait_for_port(taken, 0.01):
             raise ConfigurationError(f"port {taken} is in use", mend="end what listens there, or see --help for others")
     webhook_secret = f"whsec_{secrets.token_hex(24)}"
-    _write(folder, port, ports, webhook_secret)
+    _write(folder, ports, webhook_secret)
     os.environ["HUB_CONFIG"] = str(folder / "hub.toml")
     hub = wiring.build(settings.load())
-    configure("sandbox")
+    log = (folder / "hub.log").open("a", buffering=1)
+    configure("sandbox", to=log)
     upgrade(hub.store)
     processes = [_vendors(ports), *runtime.hub_processes(hub)]
-    log = (folder / "hub.log").open("ab")
     for process in processes:
         process.output = log
-    ended = threading.Event()
-    story = Story(hub.settings, hub.store, webhook_secret, out)
-    teller = threading.Thread(target=_tell, args=(story, folder, port, ended), kwargs={"once": once}, daemon=True)
+    teller = Teller(hub=hub, stage=Stage(hub.settings, hub.store, webhook_secret, out), folder=folder, weeks=weeks)
     hub.store.close()
-    teller.start()
-    runtime.supervise(processes, until=ended.is_set)
+    threading.Thread(target=teller.tell, kwargs={"once": once}, daemon=True).start()
+    runtime.supervise(processes, until=teller.ended.is_set)
     out.print("[dim]Ended.[/]")
-    sys.exit(1 if story.failed else 0)
+    sys.exit(1 if teller.failed else 0)
 
 
-def _write(folder: Path, port: int, ports: Mapping[str, int], webhook_secret: str) -> None:
+def _write(folder: Path, ports: Ports, webhook_secret: str) -> None:
     with contextlib.suppress(FileNotFoundError):
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
@@ -142,10 +185,13 @@ def _write(folder: Path, port: int, ports: Mapping[str, int], webhook_secret: st
     secret.write_text(secrets.token_urlsafe(48))
     text = CONFIG.format(
         folder=folder,
-        port=port,
-        **{f"{name}_port": number for name, number in ports.items()},
+        port=ports.console,
+        stripe_port=ports.stripe,
+        zentitle_port=ports.zentitle,
+        fastspring_port=ports.fastspring,
         fastspring_user=vendors.FASTSPRING_USER,
         fastspring_password=vendors.FASTSPRING_PASSWORD,
+        salesforce_port=ports.salesforce,
         stripe_key=vendors.STRIPE_KEY,
         tenant=vendors.ZENTITLE_TENANT,
         client=vendors.ZENTITLE_CLIENT,
@@ -155,29 +201,52 @@ def _write(folder: Path, port: int, ports: Mapping[str, int], webhook_secret: st
     (folder / "hub.toml").write_text(text)
 
 
-def _vendors(ports: Mapping[str, int]) -> Process:
-    words = [word for name, number in ports.items() for word in (f"--{name}-port", str(number))]
+def _vendors(ports: Ports) -> Process:
+    names = ("stripe", "zentitle", "fastspring", "salesforce")
+    words = [word for name in names for word in (f"--{name}-port", str(getattr(ports, name)))]
     return Process("vendors", [sys.executable, "-m", "sandbox", *words])
 
 
-def _tell(story: Story, folder: Path, port: int, ended: threading.Event, *, once: bool) -> None:
-    began = time.monotonic()
-    try:
-        story.wait_until_ready(READY_S)
+@dataclass(slots=True, kw_only=True)
+class Teller:
+    """Tells the stories, one after the other, and how they went."""
+
+    hub: Hub
+    stage: Stage
+    folder: Path
+    weeks: int
+    failed: bool = False
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    def tell(self, *, once: bool) -> None:
+        """All of it. Sets `ended` at the end, if it is to be played once."""
+        try:
+            self._tell()
+        except Exception as error:  # noqa: BLE001  # told, and the hub stays up to be looked at
+            self.failed = True
+            out.print(f"[red bold]The story broke off:[/] {type(error).__name__}: {error}")
+        if once:
+            self.ended.set()
+            return
+        out.print(f"\nThe hub stays up: [bold]{self.stage.hub}/[/]. Ctrl-C ends it.")
+
+    def _tell(self) -> None:
+        began = time.monotonic()
+        self.stage.wait_until_ready(READY_S)
         out.print(
-            f"\n[bold]The hub is up[/] after {time.monotonic() - began:.1f} s. Console: [bold]http://127.0.0.1:{port}/[/]"
+            f"\n[bold]The hub is up[/] after {time.monotonic() - began:.1f} s. Console: [bold]{self.stage.hub}/[/]"
         )
         out.print("[dim]You are logged in there without a password: this console is open, on this machine only.")
-        out.print(f"[dim]Logs: {folder / 'hub.log'}[/]\n")
-        story.play()
-    except Exception as error:  # noqa: BLE001  # told, and the hub stays up to be looked at
-        story.failed = True
-        out.print(f"[red bold]The story broke off:[/] {type(error).__name__}: {error}")
-    if once:
-        ended.set()
-        return
-    if not story.failed:
-        out.print(f"\nThe hub stays up: [bold]http://127.0.0.1:{port}/[/]. Ctrl-C ends it.")
+        out.print(f"[dim]Logs: {self.folder / 'hub.log'}[/]\n")
+        self.stage.connect()
+        out.print("[bold]Licenses[/]\n")
+        story.play(self.stage)
+        if self.weeks:
+            out.print("\n[bold]Renewals[/] [dim](a year of seat use, a day at a time)[/]\n")
+            year = Year(self.stage, self.hub, self.weeks)
+            year.play()
+            Ending(self.stage, self.hub, year.sold).show(self.folder.parent / "demo" / "account.html")
+        out.print(f"\n[dim]All of it took {time.monotonic() - began:.0f} s.[/]")
 
 
 if __name__ == "__main__":

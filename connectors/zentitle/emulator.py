@@ -128,6 +128,7 @@ class Switches:
     spare_token         faults spare the token endpoint
     log_days            activations-log keeps rows for so many days; 0: for ever
     log_newest_first    activations-log gives the newest rows first
+    log_refused         activations-log is answered 403: the API client may not read it
     actions             EntitlementModel has `actions` (the vendor's own keys are not documented)
     """
 
@@ -142,6 +143,7 @@ class Switches:
     spare_token: bool = True
     log_days: float = 0
     log_newest_first: bool = False
+    log_refused: bool = False
     actions: bool = False
 
     def set(self, wanted: Row) -> None:
@@ -490,6 +492,8 @@ class ZentitleEmulator(Emulator):
     def list_activations_log(self, request: Request, id_: str) -> Row:
         """GET /entitlements/{id}/activations-log; dateFrom and dateTo are both inclusive."""
         self.tenant.entitlement(id_)
+        if self.switches.log_refused:
+            raise Refused(403, "The API client may not read activation logs", code="forbidden")
         days = self.switches.log_days
         kept_from = self.clock.now() - timedelta(days=days) if days else None
         wanted, first, last = request.args.get("seatId"), _date(request, "dateFrom"), _date(request, "dateTo")
@@ -754,6 +758,7 @@ class ZentitleEmulator(Emulator):
             "expire_tokens": lambda _: self._tokens.clear(),
             "activate": self.activate,
             "deactivate": self.deactivate,
+            "use": self.use,
             "edit": self.edit,
             "grants": lambda _: self.grants(),
             "history": lambda _: self.history_rows,
@@ -828,6 +833,7 @@ class ZentitleEmulator(Emulator):
         overdraft: Row = NO_OVERDRAFT,
         mode: str = "concurrent",
         plan_type: str = "paid",
+        lease: Row | None = None,
         maintenance: Row | None = None,
         features: Mapping[str, int | None] | None = None,
         feature_overdraft: Row = NO_OVERDRAFT,
@@ -835,11 +841,16 @@ class ZentitleEmulator(Emulator):
     ) -> str:
         """Adds an offering with a plan of its own, and its product where that is new. `duration` None: perpetual.
 
+        `lease`: how long a seat of the product is held without a refresh; None: as it is, a day in a new product.
         `features`: key -> how much may be used (None: without end) until `usage_reset` (never, onRenewal, monthly).
         Gives its id; a SKU that is there is from now on sold as this one.
         """
         with self.lock:
             edition = self._edition(product)
+            if lease:
+                self.tenant.products.put(
+                    edition["productId"], self.tenant.products.now[edition["productId"]] | {"leasePeriod": lease}
+                )
             plan = self._put_new(
                 self.tenant.plans,
                 "plan",
@@ -927,6 +938,19 @@ class ZentitleEmulator(Emulator):
                 self.tenant.free_seat(seat.id, now, "deactivate")
             self._note_write("USER", "/_sandbox/deactivate", body, [entitlement.id])
             return [{"seatId": seat.seat_id, "activationId": seat.id} for seat in ended]
+
+    def use(self, body: Row) -> Row:
+        """Plays `steps`, in order of time: from `at` (business time) on `seats` seats of `_chosen` are held.
+
+        Log and webhooks carry each seat that is taken or given back, at that moment. Says how many seats were denied.
+        """
+        with self.lock:
+            steps = sorted(body["steps"], key=lambda step: moment_of(step["at"]))
+            chosen = {order: self._chosen({"orderRefId": order}).id for order in {one["orderRefId"] for one in steps}}
+            denied = sum(
+                self.tenant.hold_exactly(chosen[one["orderRefId"]], one["seats"], moment_of(one["at"])) for one in steps
+            )
+            return {"denied": denied}
 
     def edit(self, body: Row) -> Row:
         """Changes the chosen entitlement (`_chosen`) as a person in the vendor's console would.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import calendar
+import itertools
 import random
 import time
 from bisect import bisect_right
@@ -816,6 +817,20 @@ class Tenant:
         ended = {"deactivatedAt": now, "method": method}
         self.tell_seat("entitlement.seat.deactivated", entitlement, seat, now, over=over, **ended)
         return entitlement
+
+    def hold_exactly(self, id_: str, count: int, now: datetime) -> int:
+        """People take seats, or give the longest held ones back, until so many are held; how many were denied one."""
+        held = sorted(self.seats(self.entitlement(id_), now).values(), key=lambda seat: seat.activated)
+        for seat in held[: max(0, len(held) - count)]:
+            self.free_seat(seat.id, now, "deactivate")
+        taken, denied = {seat.seat_id for seat in held}, 0
+        free = (name for name in map("seat-{:03}".format, itertools.count(1)) if name not in taken)
+        for name in itertools.islice(free, max(0, count - len(held))):
+            try:
+                self.hold_seat(self.entitlement(id_), name, None, now)
+            except Refused:
+                denied += 1
+        return denied
 
     def put_seats(self, entitlement: Entitlement, seats: Mapping[str, Seat]) -> Entitlement:
         """Keeps the entitlement with exactly these seats."""

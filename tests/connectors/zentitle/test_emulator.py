@@ -1204,3 +1204,8 @@ def test_the_check_against_the_vendors_models_finds_what_is_wrong(api):
     for change in wrong:
         with pytest.raises(AssertionError):
             vendor.model("EntitlementModel", good | change, "")
+
+
+def test_a_log_may_be_refused(api):
+    api.sandbox("switches", {"log_refused": True})
+    api.call("GET", f"/entitlements/{api.entitlement()}/activations-log", status=403)

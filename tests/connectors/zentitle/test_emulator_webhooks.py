@@ -496,3 +496,20 @@ def test_every_published_sample_is_understood(shared: Path):
     assert {one.type for one in found} == set(EVENTS)
     assert all(one.subject and not one.ignored_because for one in found)
     assert "ada@example.com" not in repr(found)
+
+
+def test_use_of_past_days_is_played_with_its_own_times_in_log_and_webhooks(speaking):
+    group = sale(speaking, "PRO-100", orderRefId="stripe:sub_1")
+    (id_,) = group.entitlements
+    speaking.admin("edit", {"entitlement": id_, "seatCount": 2})
+    now = speaking.clock.now().replace(microsecond=0)
+    days(speaking, 1)
+    plan = [(now + timedelta(hours=2), 1), (now + timedelta(hours=1), 3)]  # whatever order they are told in
+    steps = [{"orderRefId": "stripe:sub_1", "at": at.isoformat(), "seats": seats} for at, seats in plan]
+    assert speaking.admin("use", {"steps": steps}) == {"denied": 1}
+    log = [(row["operation"], row["timestamp"] - now) for row in speaking.tenant.log[id_]]
+    first, then = timedelta(hours=1), timedelta(hours=2)
+    assert log == [("activate", first), ("activate", first), ("activationDenied", first), ("deactivate", then)]
+    assert [one["seatsUsed"] for one in payloads(speaking, "entitlement.seat.activated")] == [1, 2]
+    (given_back,) = payloads(speaking, "entitlement.seat.deactivated")
+    assert (given_back["seatId"], given_back["deactivatedAt"]) == ("seat-001", iso(now + then))
