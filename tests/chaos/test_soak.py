@@ -1,4 +1,4 @@
-"""F18 at the size of a test run: nothing is lost or stuck, and tables grow as their causes do. Memory: `soak.py`."""
+"""F18, short: nothing is lost or stuck, and tables grow as their causes do. Memory: `soak.py`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from tests.chaos.soak import STUCK_S, Report, soak
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
 
 
+@pytest.mark.full
 def test_F18_a_steady_stream_of_events_leaves_as_many_rows_as_it_has_causes(tmp_path: Path, sqlite_url: str) -> None:
     report = soak(tmp_path, sqlite_url, seconds=8, rate=30)
     print(report)

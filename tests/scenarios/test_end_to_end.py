@@ -29,6 +29,7 @@ WAYS: Mapping[str, dict[str, Any]] = {
     "keyed, older shapes": {"shape": "legacy", "seed": 2},
     "keyless": {"shape": "current", "seed": 3, "keyed": False},
 }
+AT_FULL_SIZE = {"keyed, older shapes"}  # tests/test_convergence.py and tests/worlds/test_lifecycles.py have them too
 # Why a scenario is not played at all.
 EXCUSED: Mapping[str, str] = {}
 # What the client reads besides in unit tests alone: items, lines and credit note lines beyond the tenth.
@@ -149,7 +150,9 @@ def name_of(scenario: Scenario) -> str:
     return f"{scenario.number} {scenario.name}"
 
 
-@pytest.fixture(scope="module", params=WAYS)
+@pytest.fixture(
+    scope="module", params=[pytest.param(way, marks=[pytest.mark.full] if way in AT_FULL_SIZE else []) for way in WAYS]
+)
 def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     folder = tmp_path_factory.mktemp("stage")
     clock = FixedClock(datetime.fromtimestamp(START, UTC))
