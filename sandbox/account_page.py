@@ -76,7 +76,9 @@ def render(org: Rows, account_id: str) -> str:
     account |= {"OwnerId": owners.get(account["OwnerId"], account["OwnerId"])}
     renewals = {row["Id"]: row for row in org.rows(OPPORTUNITY) if row["AccountId"] == account_id}
     months = [row for row in org.rows(MONTH) if row["Account__c"] == account_id]
-    files = {row["Id"]: row for row in org.rows("ContentVersion") if row["IsLatest"]}
+    places = {account_id, *renewals}
+    linked = {row["ContentDocumentId"] for row in org.rows("ContentDocumentLink") if row["LinkedEntityId"] in places}
+    files = [row for row in org.rows("ContentVersion") if row["IsLatest"] and row["ContentDocumentId"] in linked]
     page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(TEMPLATE.read_text("utf-8"))
     return page.render(
         account=account,
@@ -84,8 +86,8 @@ def render(org: Rows, account_id: str) -> str:
         chart=_chart(months),
         usage=[row for row in org.rows(SUMMARY) if row["Account__c"] == account_id],
         renewals=list(renewals.values()),
-        tasks=[row for row in org.rows(TASK) if row["WhatId"] in {account_id, *renewals}],
-        pictures=[(row["Title"], row["VersionData"]) for row in files.values() if row["PathOnClient"].endswith(".png")],
+        tasks=[row for row in org.rows(TASK) if row["WhatId"] in places],
+        pictures=[(row["Title"], row["VersionData"]) for row in files if row["PathOnClient"].endswith(".png")],
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -50,14 +52,16 @@ class Ending:
 
     def _push(self) -> None:
         self._stage.say("Salesforce gets our fields, and what they say of each Account and renewal.")
-        for words in (("install",), ("push",)):
-            done = subprocess.run(
-                this_hub("salesforce", *words), check=False, capture_output=True, text=True, timeout=PUSH_S
-            )
-            told = (done.stdout.strip() or done.stderr.strip()).splitlines()
-            self._stage.out.print(
-                f"     [dim]hub salesforce {' '.join(words)}:[/] {told[-1] if told else done.returncode}"
-            )
+        told = self._salesforce("install").splitlines()
+        self._stage.out.print(f"     [dim]hub salesforce install:[/] {told[-1] if told else ''}")
+        counts = Counter(one["outcome"] for one in json.loads(self._salesforce("push", "--json") or "[]"))
+        said = ", ".join(f"{count} {outcome}" for outcome, count in counts.most_common())
+        self._stage.out.print(f"     [dim]hub salesforce push:[/] {said}")
+
+    @staticmethod
+    def _salesforce(*words: str) -> str:
+        command = this_hub("salesforce", *words)
+        return subprocess.run(command, check=False, capture_output=True, text=True, timeout=PUSH_S).stdout.strip()
 
     def _account(self, one: Sold) -> str:
         with self._hub.store.read() as conn:
