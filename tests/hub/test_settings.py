@@ -98,7 +98,7 @@ MISTAKES = [
     ("[[catalog]]", "[catalog]", "", "[[catalog]]"),
     ("[hub]\n", "[hub\n", "", "TOML"),
     # connections
-    ('kind = "stripe"', 'kind = "strpe"', "[connections.stripe]", "known: salesforce, stripe, zentitle"),
+    ('kind = "stripe"', 'kind = "strpe"', "[connections.stripe]", "known: stripe, zentitle, fastspring, salesforce"),
     ('kind = "stripe"\n', "", "[connections.stripe]", 'kind = "stripe"'),
     ("[connections.stripe]", "[connections.Stripe]", "[connections]", "a-z, 0-9 and -"),
     ("[connections.stripe]", '[connections."a b"]', "[connections]", "a-z, 0-9 and -"),

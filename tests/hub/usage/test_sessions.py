@@ -215,7 +215,8 @@ def grid(events: Sequence[SeatEvent], minutes: int) -> list[int]:
             now = T0 + minute * MINUTE
             mine = {move: known.get((seat, move, now)) for move in MOVES}
             held = now < ends
-            if (refresh := mine[SeatMove.REFRESH]) and (held or mine[SeatMove.ACTIVATE]):
+            taken_anew = mine[SeatMove.ACTIVATE] and not mine[SeatMove.DEACTIVATE]
+            if (refresh := mine[SeatMove.REFRESH]) and (held or taken_anew):
                 ends = refresh.lease_expiry if refresh.lease_expiry is not None else inf
             if mine[SeatMove.DEACTIVATE] and held:
                 ends = now
