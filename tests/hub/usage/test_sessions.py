@@ -214,19 +214,14 @@ def grid(events: Sequence[SeatEvent], minutes: int) -> list[int]:
         for minute in range(minutes):
             now = T0 + minute * MINUTE
             mine = {move: known.get((seat, move, now)) for move in MOVES}
-            held = now < ends
+            held, was_held = now < ends, now <= ends  # at equal times frees come before takes
             taken_anew = mine[SeatMove.ACTIVATE] and not mine[SeatMove.DEACTIVATE]
             if (refresh := mine[SeatMove.REFRESH]) and (held or taken_anew):
                 ends = refresh.lease_expiry if refresh.lease_expiry is not None else inf
             if mine[SeatMove.DEACTIVATE] and held:
                 ends = now
-            if (taken := mine[SeatMove.ACTIVATE]) and not (mine[SeatMove.DEACTIVATE] and not held):
-                fresh = (
-                    taken
-                    if not (mine[SeatMove.REFRESH] and not (held and mine[SeatMove.DEACTIVATE]))
-                    else mine[SeatMove.REFRESH]
-                )
-                assert fresh is not None
+            if (taken := mine[SeatMove.ACTIVATE]) and not (mine[SeatMove.DEACTIVATE] and not was_held):
+                fresh = mine[SeatMove.REFRESH] or taken  # told at the same instant, it is of the seat taken anew
                 ends, count = (fresh.lease_expiry if fresh.lease_expiry is not None else inf), taken.count
             levels[minute] += count if now < ends else 0
     return levels
