@@ -15,7 +15,7 @@ run: setup-run  ## Set up, run the hub among emulated vendors, play a short stor
 	@$(BIN)/python -m sandbox.play
 
 test: setup  ## Set up and run every test that needs Python and wheels alone.
-	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal --reruns 1 -q
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q
 
 test-browser: setup $(VENV)/browser.stamp  ## The console in a real browser: keyboard, 390 px, dark mode, axe.
 	@command -v $(CHROMIUM) >/dev/null || { echo "make test-browser needs Chromium: apt-get install chromium, or name one with CHROMIUM=..."; exit 1; }
