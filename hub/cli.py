@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -81,8 +80,6 @@ def main(config: str | None) -> None:
     from hub.log import configure  # noqa: PLC0415
 
     configure("hub")  # to stderr: standard output is for answers
-    if click.get_current_context().invoked_subcommand not in {"up", "web", "worker", "clock", "sandbox"}:
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `hub why … | head` ends quietly; a server must not
     if config:
         os.environ["HUB_CONFIG"] = config
 

@@ -385,8 +385,9 @@ def test_S15_no_message_and_no_help_tells_a_secret(config: Path) -> None:
             assert secret not in done.stdout + done.stderr, words
 
 
-def test_a_pipe_that_is_closed_early_ends_quietly(config: Path) -> None:
-    line = f"{sys.executable} -m hub --help | head -c 1"
+@pytest.mark.parametrize("words", ["--help", "events types", "events types --json"])
+def test_a_pipe_that_is_closed_early_ends_quietly(config: Path, words: str) -> None:
+    line = f"{sys.executable} -m hub {words} | head -c 1"
     done = subprocess.run(
         line,
         shell=True,
@@ -398,6 +399,25 @@ def test_a_pipe_that_is_closed_early_ends_quietly(config: Path) -> None:
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+CLOSED = """
+import socket, sys
+from click.testing import CliRunner
+from hub.cli import main
+assert CliRunner().invoke(main, ["events", "types"]).exit_code == 0
+ours, theirs = socket.socketpair()
+theirs.close()
+try:
+    ours.send(b"a request")
+except BrokenPipeError:
+    sys.exit(7)
+"""
+
+
+def test_a_vendor_that_hangs_up_on_a_command_is_an_error_and_does_not_end_the_process(config: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", CLOSED], env=environ(config), timeout=30, check=False)
+    assert done.returncode == 7
 
 
 def test_a_kind_of_work_that_nobody_does_is_refused(config: Path) -> None:
