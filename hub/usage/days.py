@@ -12,6 +12,7 @@ from hub.usage.calendars import Flags, business_days, year_end
 from hub.usage.history import Daily, History
 from hub.usage.rules import Rules
 
+MONTH = 25  # business days, five weeks
 LONGEST = 37 * 31  # days that are looked back on: as long as daily roll-ups are kept
 
 
@@ -21,7 +22,7 @@ class Days:
 
     business  a business day of the account's country
     used      a business day that is known
-    quiet     from 20 December to 4 January
+    quiet     from 20 December to 4 January, and closures (see `closures`)
     demand    seats wanted: the peak, and on days at the limit those turned away, too
     pinned    a known day at the limit, where demand may have been higher than use
     """
@@ -101,10 +102,33 @@ def read(history: History | Mapping[str, object] | object, rules: Rules) -> Days
         known=known,
         business=business,
         used=known & business,
-        quiet=year_end(start, len(peak)),
+        quiet=year_end(start, len(peak)) | closures(peak, known & business, rules),
         demand=np.where(pinned, peak + unserved, peak),
         pinned=pinned,
     )
+
+
+def closures(peak: Daily, used: Flags, rules: Rules) -> Flags:
+    """Days of closures: next to nobody worked on a few business days in a row, where people had worked before.
+
+    Two weeks at most: what goes on is no closure. The last one may still go on, and says nothing of a fall yet.
+    """
+    found = np.zeros(len(peak), dtype=bool)
+    at = np.flatnonzero(used)
+    empty = peak[at] <= rules.closed_share * _before(peak[at], rules)
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], empty, [False])).astype(int)))
+    for begin, end in zip(edges[::2], edges[1::2], strict=True):
+        if end - begin >= rules.closed_least and at[end - 1] - at[begin] < rules.closed_days:
+            found[at[begin] : at[end - 1] + 1] = True
+    return found
+
+
+def _before(peaks: Daily, rules: Rules) -> Daily:
+    """The median of the five weeks before each business day, which a closure does not bend; -1 where it is too low."""
+    levels = np.full(len(peaks), -1.0)
+    if len(peaks) > MONTH:
+        levels[MONTH:] = np.median(np.lib.stride_tricks.sliding_window_view(peaks[:-1], MONTH), axis=1)
+    return np.where(levels < rules.closed_use, -1.0, levels)
 
 
 class _Attributes:

@@ -20,6 +20,12 @@ class Rules:
     dormant_days: int = 30
     dormant_share: float = 0.03  # of the licensed seats; never less than half a seat
 
+    # a closure, which says nothing of a fall
+    closed_share: float = 0.15  # of the level before: a few on duty are next to nobody
+    closed_use: float = 3.0  # seats; of fewer before, a few days without any are nothing special
+    closed_least: int = 4  # business days
+    closed_days: int = 16  # two weeks with their weekends; what goes on longer is no closure
+
     # overdraft
     overdraft_days: int = 5  # business days over the licensed seats in 60 days ...
     overdraft_recent: int = 2  # ... of them in the last 30
