@@ -100,8 +100,13 @@ def _day(facts: Facts, id_: str, use: DayUse) -> SeatDay:
 
 
 def is_known(facts: Facts, id_: str, day: date) -> bool:
-    """Whether somebody watched on that day: any proof of life of the tenant, or the entitlement's log was read."""
+    """Whether somebody watched on that day: any proof of life of the tenant, or the entitlement's log was read.
+
+    What was known once stays known: a log that begins later after a gap takes nothing back.
+    """
     zone, feed = facts.places[id_].account.zone, facts.feeds.get(id_)
+    if (before := facts.days.get((id_, day))) is not None and before.known:
+        return True
     begin, end = midnight(day, zone), midnight(day + timedelta(days=1), zone)
     if feed is not None and feed.covered_upto is not None and feed.covered_from < end and feed.covered_upto > begin:
         return True

@@ -2,7 +2,8 @@
 
 It is all that tells of refreshes and denials. Each read goes from where the last one ended to a moment fixed at its
 start, page by page; the page that is next is on record, so a read that broke off goes on there. What was read makes its
-days known. Together with the list of entitlements it takes at most `polling.SHARE` of the connection's rate.
+days known, as far back as the vendor is sure to keep it. Together with the list of entitlements it takes at most
+`polling.SHARE` of the connection's rate.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from hub.store import seats
 from hub.usage.sessions import RETRIED_S
 
 log = structlog.get_logger()
+SURE_S = 30 * 86400.0  # the vendor's dashboard shows so many days; how long the log is kept is told nowhere
 OVERLAP_S = 600.0  # a row may turn up in the vendor's log a little late
 FIRST_RETRY_S, LONGEST_RETRY_S = 60.0, 86400.0
 
@@ -75,9 +77,19 @@ def _keep(conn: Connection, collector: Collector, feed: Row[Any], page: SeatLogP
         values["covered_from"] = _earliest(page.events, feed.covered_from, until)
     if not page.more:
         values |= {"log_wanted": None, "log_until": None, "log_page": 1, "covered_upto": until}
-        begin = values.get("covered_from", feed.covered_from) if first_read else feed.covered_upto
+        begin = values["covered_from"] if first_read else _reaches(conn, feed, until)
+        if not first_read and begin > feed.covered_upto:
+            values["covered_from"] = begin
         seats.touch(conn, {feed.entitlement: begin - RETRIED_S})
     seats.set_feed(conn, feed.entitlement, **values)
+
+
+def _reaches(conn: Connection, feed: Row[Any], until: float) -> float:
+    """From when on what was read after a gap tells all: older than SURE_S it does so from its oldest row on alone."""
+    rows = [one.at for one in seats.events_of(conn, [feed.entitlement]).get(feed.entitlement, ())]
+    upto: float = feed.covered_upto
+    oldest = min((at for at in rows if at > upto), default=until)
+    return max(upto, min(oldest, until - SURE_S))
 
 
 def _earliest(events: tuple[SeatEvent, ...], before: float | None, until: float) -> float:

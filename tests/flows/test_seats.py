@@ -163,6 +163,27 @@ def test_after_a_gap_every_log_is_read_and_its_days_become_known(seating: Seatin
     assert {day: seating.peaks()[day] for day in (0, 1, 2, 3)} == {0: 0, 1: 2, 2: 0, 3: 0}
 
 
+@pytest.mark.parametrize("kept_days", [5, 40])
+def test_after_a_long_gap_the_log_makes_days_known_from_its_oldest_row_on_alone(
+    seating: Seating, kept_days: int
+) -> None:
+    """Nobody says how long the vendor keeps its log: what it does not tell of is unknown and never zero."""
+    seating.world.zentitle_admin("switches", log_days=kept_days)
+    seating.poll()
+    seating.read_logs()
+    seating.hours(24 * 20)
+    seating.take("ada")
+    seating.hours(24 * 37)
+    seating.poll()
+    assert seating.feed().log_wanted == "gap"
+    seating.read_logs()
+    seating.close()
+    peaks = seating.peaks()
+    begins = 20 if kept_days == 40 else 27
+    assert {day for day, peak in peaks.items() if peak is not None} == {0, *range(begins, 58)}
+    assert peaks[20] == (1 if kept_days == 40 else None)
+
+
 def test_polls_that_come_on_time_are_no_gap(seating: Seating) -> None:
     for _ in range(8):
         seating.poll()
