@@ -1,34 +1,19 @@
-"""Fields of untyped objects, and no more of them than is safe.
-
-Rule for odd objects: what is absent or null is None; what is there in a wrong type is an UnreadableError.
-"""
+"""Fields of FastSpring's untyped objects; see connectors/fields.py."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeAlias
 
+from connectors import fields
+from connectors.fields import Object, Reduced, count, objects, text, whole
+from connectors.fields import truth as flag
 from hub.errors import UnreadableError
 
-Object: TypeAlias = Mapping[str, Any]
-Reduced: TypeAlias = dict[str, Any]
+__all__ = ["Object", "Reduced", "count", "flag", "text"]
 
 _LATEST_MS = 253_402_300_799_999  # the end of the year 9999
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_E_MAIL = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+")
-_TEXTS, _TEXT_LENGTH = 50, 500
-
-
-def text(holder: Object, name: str) -> str | None:
-    """The text under `name`, fit for every store (no NUL, no half of a pair); None where absent or empty."""
-    value = holder.get(name)
-    if value is None:
-        return None
-    if not isinstance(value, str):
-        raise UnreadableError(f"{name} is no text")
-    return value.encode("utf-8", "replace").decode().replace("\0", "") or None
 
 
 def id_of(holder: Object, *names: str) -> str | None:
@@ -54,35 +39,17 @@ def needed(holder: Object, *names: str) -> str:
 
 def millis(holder: Object, name: str) -> int | None:
     """Epoch milliseconds under `name`; None where absent."""
-    value = holder.get(name)
-    if value is None:
-        return None
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _LATEST_MS:
-        raise UnreadableError(f"{name} is no time")
-    return value
+    return whole(holder, name, "time", _LATEST_MS)
+
+
+def texts(holder: Object, name: str) -> dict[str, str]:
+    """The seller's own texts under `name`; empty where absent."""
+    return fields.texts(part(holder, name))
 
 
 def at(millis_: int | None) -> datetime | None:
     """The moment of these epoch milliseconds, in UTC."""
     return None if millis_ is None else _EPOCH + timedelta(milliseconds=millis_)
-
-
-def flag(holder: Object, name: str) -> bool | None:
-    """The truth under `name`; None where absent."""
-    value = holder.get(name)
-    if value is not None and not isinstance(value, bool):
-        raise UnreadableError(f"{name} is neither true nor false")
-    return value
-
-
-def count(holder: Object, name: str = "quantity") -> int | None:
-    """The count under `name`; None where absent."""
-    value = holder.get(name)
-    if value is None:
-        return None
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise UnreadableError(f"{name} is no count")
-    return value
 
 
 def part(holder: Object, name: str) -> Object:
@@ -97,19 +64,4 @@ def part(holder: Object, name: str) -> Object:
 
 def rows(holder: Object, name: str) -> list[Object]:
     """The objects of the list under `name`; empty where absent."""
-    value = holder.get(name)
-    if value is None:
-        return []
-    if not isinstance(value, list) or not all(isinstance(row, Mapping) for row in value):
-        raise UnreadableError(f"{name} is no list of objects")
-    return value
-
-
-def texts(holder: Object, name: str) -> dict[str, str]:
-    """The seller's own texts under `name`, but for long ones and e-mail addresses: observations keep these."""
-    kept = {
-        key: value.encode("utf-8", "replace").decode().replace("\0", "")
-        for key, value in part(holder, name).items()
-        if isinstance(value, str) and max(len(key), len(value)) <= _TEXT_LENGTH
-    }
-    return dict(sorted((key, value) for key, value in kept.items() if not _E_MAIL.search(value))[:_TEXTS])
+    return objects(holder.get(name), name)

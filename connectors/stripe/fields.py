@@ -1,34 +1,17 @@
-"""Fields of untyped objects, and no more of them than is safe.
-
-Rule for odd objects: what is absent or null is None; what is there in a wrong type is an UnreadableError.
-"""
+"""Fields of Stripe's untyped objects; see connectors/fields.py."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, TypeAlias
 
+from connectors import fields
+from connectors.fields import Object, Reduced, count, objects, text, truth, whole
 from hub.errors import UnreadableError
 
-Object: TypeAlias = Mapping[str, Any]
-Reduced: TypeAlias = dict[str, Any]
+__all__ = ["Object", "Reduced", "count", "text"]
 
 _LATEST_S = 253_402_300_799  # the end of the year 9999
-# docs.stripe.com/api/metadata (read 2026-11): at most 50 names of 40 characters, with values of 500.
-_TEXTS, _TEXT_NAME, _TEXT_VALUE = 50, 40, 500
-_E_MAIL = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+")
-
-
-def text(holder: Object, name: str) -> str | None:
-    """The text under `name`, fit for every store (no NUL, no half of a pair); None where absent or empty."""
-    value = holder.get(name)
-    if value is None:
-        return None
-    if not isinstance(value, str):
-        raise UnreadableError(f"{name} is no text")
-    return value.encode("utf-8", "replace").decode().replace("\0", "") or None
 
 
 def id_of(holder: Object, name: str) -> str | None:
@@ -39,25 +22,22 @@ def id_of(holder: Object, name: str) -> str | None:
 
 def seconds(holder: Object, name: str) -> int | None:
     """Epoch seconds under `name`; None where absent."""
-    value = holder.get(name)
-    if value is None:
-        return None
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _LATEST_S:
-        raise UnreadableError(f"{name} is no time")
-    return value
+    return whole(holder, name, "time", _LATEST_S)
+
+
+def flag(holder: Object, name: str) -> bool:
+    """The truth under `name`; absent is False."""
+    return bool(truth(holder, name))
+
+
+def texts(holder: Object, name: str = "metadata") -> dict[str, str]:
+    """The seller's own texts under `name`; empty where absent."""
+    return fields.texts(part(holder, name))
 
 
 def moment(holder: Object, name: str) -> datetime | None:
     """The time under `name`, in UTC; None where absent."""
     return at(seconds(holder, name))
-
-
-def flag(holder: Object, name: str) -> bool:
-    """The truth under `name`; absent is False."""
-    value = holder.get(name)
-    if value is not None and not isinstance(value, bool):
-        raise UnreadableError(f"{name} is neither true nor false")
-    return bool(value)
 
 
 def part(holder: Object, name: str) -> Object:
@@ -75,30 +55,13 @@ def rows(holder: Object, name: str) -> list[Object]:
     value = holder.get(name)
     if isinstance(value, Mapping):
         value = value.get("data")
-    if value is None:
-        return []
-    if not isinstance(value, list) or not all(isinstance(row, Mapping) for row in value):
-        raise UnreadableError(f"{name} is no list of objects")
-    return value
+    return objects(value, name)
 
 
 def has_more(holder: Object, name: str) -> bool:
     """Whether the list under `name` goes on where it was cut (Stripe embeds the first ten)."""
     value = holder.get(name)
     return isinstance(value, Mapping) and flag(value, "has_more")
-
-
-def texts(holder: Object, name: str = "metadata") -> dict[str, str]:
-    """The seller's own texts under `name`; empty where absent.
-
-    Left out: what is no text, or longer than Stripe takes, and e-mail addresses, for observations keep these.
-    """
-    kept = {
-        key: value.encode("utf-8", "replace").decode().replace("\0", "")
-        for key, value in part(holder, name).items()
-        if len(key) <= _TEXT_NAME and isinstance(value, str) and len(value) <= _TEXT_VALUE
-    }
-    return dict(sorted((key, value) for key, value in kept.items() if not _E_MAIL.search(value))[:_TEXTS])
 
 
 def needed(holder: Object, name: str) -> str:
@@ -114,16 +77,6 @@ def amount(holder: Object, name: str) -> int | None:
     value = holder.get(name)
     if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
         raise UnreadableError(f"{name} is no amount")
-    return value
-
-
-def count(holder: Object, name: str = "quantity") -> int | None:
-    """The count under `name`; None where absent: it is no count of seats then, and never 0."""
-    value = holder.get(name)
-    if value is None:
-        return None
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise UnreadableError(f"{name} is no count")
     return value
 
 
