@@ -222,8 +222,11 @@ def open_seats(events: Iterable[SeatEvent], now: float) -> int:
 def spent(events: Iterable[SeatEvent], before: float) -> set[str]:
     """Ids of events from before `before` that no later day needs: all of their seat's that no session reaches over."""
     told = list(events)
+    returned = {(one.seat, one.at) for one in told if one.move is SeatMove.DEACTIVATE}
     open_since: dict[str, float] = {}
-    for one in sessions(told):
-        if one.start < before <= one.end:  # what ends just then tells in which order it is taken anew
+    for one in reversed(sessions(told)):
+        reaches = one.start < before <= one.end  # what ends just then tells in which order it is taken anew
+        handed_on = one.end == open_since.get(one.seat) and (one.seat, one.end) in returned
+        if reaches or handed_on:  # given back and taken anew at once: without what was held, it would be taken first
             open_since[one.seat] = one.start
     return {one.id for one in told if one.at < before and one.at < open_since.get(one.seat, before)}

@@ -13,7 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hub.domain import SeatEvent, SeatMove
@@ -258,6 +258,7 @@ def test_order_and_repetition_change_nothing(events: list[SeatEvent], dice: rand
 
 
 @settings(max_examples=60, deadline=None)
+@example([event("activate", 0, "a"), event("deactivate", 1, "a"), event("activate", 1, "a")], 2)
 @given(histories(), st.integers(0, 70))
 def test_days_after_a_cut_need_no_spent_event(events: list[SeatEvent], minute: int) -> None:
     before = T0 + minute * MINUTE
