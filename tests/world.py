@@ -10,7 +10,6 @@ import logging
 import os
 import random
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -36,6 +35,7 @@ from hub.runtime import EmbeddedRedis, free_port, this_hub, wait_for_port
 from hub.store import Store, subjects
 from hub.store.migrate import upgrade
 from hub.store.schema import db_now, lease, subject
+from tests import forking
 
 logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
 Post = tuple[bytes, dict[str, str]]
@@ -488,7 +488,7 @@ class Town:
         self.environ = {name: value for name, value in os.environ.items() if name not in names}
         self.environ["HUB_CONFIG"] = str(folder / "hub.toml")
         self.log = (folder / "log").open("ab")
-        self.running: dict[str, subprocess.Popen[bytes]] = {}
+        self.running: dict[str, forking.Running] = {}
         self.left_out: tuple[str, ...] = ()
         self.commands = {"vendors": self._vendors(legacy=legacy)} | ({"redis": self.redis.command()} if redis else {})
         self.commands |= {name: this_hub(name) for name in ("web", "worker", "clock")}
@@ -527,9 +527,7 @@ class Town:
         for name, command in self.commands.items():
             one = self.running.get(name)
             if name not in self.left_out and (one is None or one.poll() is not None):
-                self.running[name] = subprocess.Popen(
-                    command, env=self.environ, stdout=self.log, stderr=self.log, start_new_session=True
-                )
+                self.running[name] = forking.start(command, self.environ, self.log)
 
     def end(self, name: str, how: signal.Signals = signal.SIGTERM) -> float:
         """Ends one process; the seconds that it took."""
@@ -555,10 +553,8 @@ class Town:
 
     def hub(self, *words: str) -> Any:
         """What `hub WORDS --json` says."""
-        done = subprocess.run(
-            this_hub(*words, "--json"), env=self.environ, capture_output=True, timeout=60, check=False
-        )
-        assert done.stdout, done.stderr.decode()
+        done = forking.run(this_hub(*words, "--json"), env=self.environ)
+        assert done.stdout, done.stderr
         return json.loads(done.stdout)
 
     def subject(self, id_: str) -> dict[str, Any]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
 import requests
 
 from hub.runtime import this_hub
+from tests import forking
 from tests.factories import a_signature
 from tests.world import SECRET, Town, a_town
 
@@ -91,7 +91,7 @@ def _commands(town: Town, sold: str) -> list[str]:
 
 
 def _said(town: Town, *words: str) -> str:
-    done = subprocess.run(this_hub(*words), env=town.environ, capture_output=True, text=True, timeout=60, check=False)
+    done = forking.run(this_hub(*words), env=town.environ)
     return done.stdout + done.stderr
 
 

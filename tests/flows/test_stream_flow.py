@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +13,7 @@ from sqlalchemy import select
 from hub.runtime import this_hub
 from hub.store import stream
 from hub.store.schema import entitlement
+from tests import forking
 from tests.world import Town, a_town
 
 pytestmark = pytest.mark.timeout(120)
@@ -30,8 +30,8 @@ def told(town: Town, *words: str) -> list[dict[str, Any]]:
     """What `hub events tail --json` prints, once nothing waits for the sequencer."""
     town.settle()
     town.until(lambda: not waits(town), 30)
-    command = this_hub("events", "tail", "--json", "--after", "0", *words)
-    done = subprocess.run(command, env=town.environ, capture_output=True, timeout=60, check=True)
+    done = forking.run(this_hub("events", "tail", "--json", "--after", "0", *words), env=town.environ)
+    assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 

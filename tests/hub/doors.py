@@ -6,7 +6,6 @@ import itertools
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -14,9 +13,10 @@ from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Any
 
-from hub.runtime import free_port, wait_for_port
+from hub.runtime import free_port, this_hub, wait_for_port
 from hub.store import Store
 from hub.store.migrate import upgrade
+from tests import forking
 from tests.factories import a_signature
 from tests.world import SECRET, config_text
 
@@ -41,29 +41,15 @@ def environ(config: Path, **more: str) -> dict[str, str]:
 
 def hub(config: Path, *words: str, stdin: str = "", **more: str) -> subprocess.CompletedProcess[str]:
     """`hub ...`, run to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "hub", *words],
-        env=environ(config, **more),
-        cwd=config.parent,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return forking.run(this_hub(*words), env=environ(config, **more), cwd=config.parent, stdin=stdin)
 
 
 @contextmanager
-def running(config: Path, *words: str, **more: str) -> Iterator[subprocess.Popen[bytes]]:
+def running(config: Path, *words: str, **more: str) -> Iterator[forking.Process]:
     """`hub ...` as a process that goes on; what it says stands in `<word>.log` beside hub.toml."""
     with (config.parent / f"{words[0]}.log").open("wb") as said:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "hub", *words],
-            env=environ(config, **more),
-            cwd=config.parent,
-            stdout=said,
-            stderr=said,
-        )
+        command = this_hub(*words)
+        process = forking.Process(command, env=environ(config, **more), cwd=config.parent, stdout=said, stderr=said)
         try:
             yield process
         finally:
@@ -91,7 +77,7 @@ class Door:
     port: int
     config: Path
     store: Store
-    process: subprocess.Popen[bytes]
+    process: forking.Process
 
     def connect(self, sender: str | None = None) -> HTTPConnection:
         """A connection from an address of its own (127.0.0.0/8 is all ours), since failures are counted by address."""
