@@ -23,6 +23,7 @@ from hub.store.migrate import upgrade
 
 SHARED = Path(__file__).parents[1] / ".." / "shared"
 _databases = itertools.count()
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # the processes that tests start would all compile the hub anew
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 

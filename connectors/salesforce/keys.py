@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
@@ -23,5 +22,7 @@ def private_key(pem: str) -> RSAPrivateKey:
 
 def assertion(key: RSAPrivateKey, *, consumer_key: str, username: str, audience: str, now: float) -> str:
     """A JWT that says who logs in; good for three minutes from `now` (epoch seconds, machine time)."""
+    import jwt  # noqa: PLC0415  (only who logs in needs it; settings read keys in every process)
+
     claims = {"iss": consumer_key, "sub": username, "aud": audience, "exp": int(now) + LIFE_S}
     return jwt.encode(claims, key, algorithm="RS256")

@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 
@@ -71,7 +70,7 @@ class Store:
                     conn.exec_driver_sql("BEGIN")  # one state of the record, and leaving rolls back
                 yield conn
         except DBAPIError as error:
-            raise unavailable(error) from error
+            raise unavailable(error, self.reader.dialect) from error
 
     def write(self, unit: Callable[[Connection], T], *, timeout_s: float = 30) -> T:
         """What `unit(conn)` returns, after COMMIT; its exception after ROLLBACK. Unavailable: database down."""
@@ -83,7 +82,7 @@ class Store:
                     return unit(conn)
             except DBAPIError as error:
                 if not (tries_left and _deadlock(error)):
-                    raise unavailable(error) from error
+                    raise unavailable(error, self.engine.dialect) from error
         raise Unavailable("the record could not be written")  # unreachable, for the type checker
 
     def record(self, receipt: NewReceipt, *, timeout_s: float = 3) -> bool:
@@ -182,7 +181,7 @@ def _postgres_engine(url: Any, *, size: int, options: str = "") -> Engine:  # no
         if time.monotonic() - record.info.get("used", math.inf) > IDLE_S:
             try:
                 engine.dialect.do_ping(dbapi)
-            except psycopg.Error as error:
+            except engine.dialect.loaded_dbapi.Error as error:
                 raise DisconnectionError from error  # the pool opens another one
 
     return engine

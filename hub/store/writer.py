@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,8 +17,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
-import psycopg
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Dialect, Engine
 from sqlalchemy.exc import DBAPIError
 
 from hub.errors import Unavailable
@@ -28,7 +26,6 @@ from hub.store.inbox import NewReceipt
 
 T = TypeVar("T")
 BATCH = 256
-DRIVER_ERRORS = (DBAPIError, sqlite3.Error, psycopg.Error)  # a unit may go past SQLAlchemy
 YIELD_S = 0.001
 
 
@@ -121,7 +118,7 @@ class Writer:
         except BaseException as error:  # noqa: BLE001  (told to each waiter, none is left hanging)
             self._hang_up()
             for job in batch:
-                job.error = unavailable(error)
+                job.error = unavailable(error, self._engine.dialect)
         for job in batch:
             job.finish()
         for told in {job.told for job in batch if job.told is not None}:
@@ -196,7 +193,7 @@ class Writer:
         try:
             self._insert_all(conn, [job])
         except DBAPIError as error:
-            job.error = unavailable(error)
+            job.error = unavailable(error, conn.dialect)
 
     def _start_over(self, conn: Connection) -> None:
         """Undoes what a failed batch has done. On PostgreSQL a statement that fails has done nothing."""
@@ -225,15 +222,20 @@ def _attempt(conn: Connection, job: Job[object], unit: Callable[[Connection], ob
     try:
         job.value = unit(conn)
     except BaseException as error:  # noqa: BLE001  (told to the waiter)
-        job.error = unavailable(error)
+        job.error = unavailable(error, conn.dialect)
         driver.execute("ROLLBACK TO unit")
     driver.execute("RELEASE unit")
     driver.close()
 
 
-def unavailable(error: BaseException) -> BaseException:
-    """A database that can't write now, as Unavailable; anything else as it is."""
-    if isinstance(error, OSError) or (isinstance(error, DRIVER_ERRORS) and _passing(error)):
+def unavailable(error: BaseException, dialect: Dialect) -> BaseException:
+    """A database that can't write now, as Unavailable; anything else as it is.
+
+    The driver's own errors count too, for a unit may go past SQLAlchemy. They are asked of the dialect, so that
+    nobody loads a driver of a database that is not in use.
+    """
+    errors = (DBAPIError, dialect.loaded_dbapi.Error)
+    if isinstance(error, OSError) or (isinstance(error, errors) and _passing(error)):
         wrapped = Unavailable(f"the record can't be written now ({type(error).__name__})")
         wrapped.__cause__ = error
         return wrapped
