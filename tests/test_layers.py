@@ -35,7 +35,7 @@ PURE = (
     "ports",
 )
 WORLD = {"flask", "redis", "rq", "requests", "stripe", "simple_salesforce", "sqlalchemy", "structlog", "os", "time"}
-VENDORS = re.compile(r"stripe|fastspring|salesforce|zentitle", re.IGNORECASE)
+VENDORS = re.compile(r"stripe|fastspring|hubspot|salesforce|zentitle", re.IGNORECASE)
 SENTENCE = re.compile(r"\s\S+\s")  # three words or more: told to people
 VENDOR_FREE = [name for name in FILES if name.startswith("hub") and name != "hub.wiring"]
 
@@ -108,7 +108,7 @@ def test_only_wiring_imports_connectors() -> None:
 @pytest.mark.parametrize("vendor", sorted(path.parent.name for path in (ROOT / "connectors").glob("*/__init__.py")))
 def test_a_connector_knows_the_hub_s_values_and_no_other_connector(vendor: str) -> None:
     mine = of(f"connectors.{vendor}")
-    others = rf"connectors\.(?!{vendor}\b|http\b|wire\b|settings\b|jsonsafe\b|emulation(_sending)?\b)\w"
+    others = rf"connectors\.(?!{vendor}\b|http\b|wire\b|fields\b|settings\b|jsonsafe\b|emulation(_sending)?\b)\w"
     inside = r"hub\.(?!(domain|errors|ports|signing|settings)\b)\w"
     assert mine
     assert offenders(mine, re.compile(f"{others}|{inside}")) == []
@@ -174,7 +174,7 @@ def _spoken(node: ast.AST) -> set[int]:
     }
 
 
-COMMANDS = {"hub.cli_crm": {"salesforce"}}  # a module that is a vendor's own command
+COMMANDS = {"hub.cli_crm": {"salesforce", "Salesforce", "hubspot", "HubSpot"}}  # a module that is a vendor's own command
 EXAMPLES = {'kind = "zentitle"', 'kind = "stripe"', 'stripe = "price_…"', "Zentitle2"}  # what people are told to write
 
 

@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import select, update
 
 from connectors.emulation import serving
+from connectors.hubspot.emulator import TOKEN, HubspotEmulator
 from connectors.salesforce import Settings, connect
 from connectors.salesforce.emulator import SalesforceEmulator
 from hub import renewals, summaries
+from hub.cli import main
 from hub.domain import UsageSummary
 from hub.errors import ConfigurationError
 from hub.ports import Connector, Outcome
@@ -250,3 +253,20 @@ def test_a_bare_org_is_brought_to_its_first_rows_by_the_command_line(
     assert "1 created, 1 updated" in done.stdout
     planned = hub(config, "salesforce", "push", "--plan", "--summaries", str(file))
     assert "A push would change 0 fields of 0 records; 2 stay as they are." in planned.stdout
+
+
+def test_another_CRM_is_set_up_and_told_by_a_command_of_its_own(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    portal = HubspotEmulator()
+    company = portal.add("companies", name="Acme")
+    file = rows_of(tmp_path, {"account_ref": company, "seats_licensed": 10})
+    with serving(portal) as address:
+        told = f'\n[connections.hs]\nkind = "hubspot"\nbase_url = "{address}"\naccess_token = "{TOKEN}"\n'
+        config.write_text(config.read_text() + told)
+        monkeypatch.setenv("HUB_CONFIG", str(config))
+        words = ["hubspot", "install", "--summaries", str(file), "--json"]
+        done = CliRunner().invoke(main, words, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert [one["outcome"] for one in json.loads(done.stdout)["results"]] == ["updated"]
+    assert portal.rows["companies"][company]["license_seats"] == "10"
