@@ -174,7 +174,9 @@ def _spoken(node: ast.AST) -> set[int]:
     }
 
 
-COMMANDS = {"hub.cli_crm": {"salesforce", "Salesforce", "hubspot", "HubSpot"}}  # a module that is a vendor's own command
+COMMANDS = {
+    "hub.cli_crm": {"salesforce", "Salesforce", "hubspot", "HubSpot"}
+}  # a module that is a vendor's own command
 EXAMPLES = {'kind = "zentitle"', 'kind = "stripe"', 'stripe = "price_…"', "Zentitle2"}  # what people are told to write
 
 

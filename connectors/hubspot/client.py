@@ -111,7 +111,11 @@ class Client:
     def search(self, kind: str, name: str, values: Sequence[str], names: Sequence[str]) -> Iterator[Mapping[str, Any]]:
         """Records whose property is one of `values`, in any case. What was changed seconds ago may be missed."""
         for some in batched(values):
-            condition: dict[str, Json] = {"propertyName": name, "operator": "IN", "values": [value.lower() for value in some]}
+            condition: dict[str, Json] = {
+                "propertyName": name,
+                "operator": "IN",
+                "values": [value.lower() for value in some],
+            }
             body: dict[str, Json] = {
                 "filterGroups": [{"filters": [condition]}],
                 "properties": list(names),

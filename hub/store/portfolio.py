@@ -13,12 +13,12 @@ from sqlalchemy import Connection, Row, Select, and_, func, or_, select
 
 from hub.store import schema as t
 from hub.store.seats import in_parts
-from hub.usage.portfolio import PAST, Level, Standing, renewal_of
+from hub.usage.portfolio import PAST, Level, Money, Standing, renewal_of
 from hub.usage.signal import CALM, Confidence, Signal
 
 SHORT_DAYS = 90  # a shorter term that renews itself is nobody's to talk about
 WEEK = timedelta(weeks=1)
-_S, _E, _G, _V = t.signal.c, t.entitlement.c, t.grant.c, t.verdict.c
+_S, _E, _G, _V, _W = t.signal.c, t.entitlement.c, t.grant.c, t.verdict.c, t.worth.c
 _PERPETUAL = _E.body["perpetual"].as_boolean()
 _PAID = (
     select(_G.entitlement, func.max(_G.paid_until).label("paid_until"), func.max(_G.renews_days).label("renews_days"))
@@ -85,11 +85,13 @@ def _rows() -> Select[Any]:
             *(_S.seats, _S.used, _S.used_before, _S.recommended_seats),
             *(_E.customer_id, _E.offering, _E.expires, _PERPETUAL.label("perpetual")),
             *(t.subject.c.customer_name, _PAID.c.paid_until, _PAID.c.renews_days),
+            *(_W.amount_minor, _W.currency, _W.owner),
         )
         .select_from(t.signal)
         .outerjoin(t.entitlement, _E.id == _S.entitlement)
         .outerjoin(t.subject, t.subject.c.ref == _E.subject)
         .outerjoin(_PAID, _PAID.c.entitlement == _S.entitlement)
+        .outerjoin(t.worth, _W.entitlement == _S.entitlement)
     )
 
 
@@ -145,6 +147,8 @@ def _standing(row: Row[Any], was: str | None, names: Mapping[str, str], today: d
         used=row.used,
         used_before=row.used_before,
         recommended_seats=row.recommended_seats,
+        value=None if row.amount_minor is None else Money(amount_minor=row.amount_minor, currency=row.currency),
+        owner=row.owner or "",
         today=today,
     )
 

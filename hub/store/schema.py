@@ -572,6 +572,17 @@ crm_push = Table(
     Index(None, "connection", "outcome"),
 )
 
+worth = Table(  # what people wrote in the CRM of an entitlement's renewal, as it was read with a push
+    "worth",
+    metadata,
+    Column("entitlement", Text, primary_key=True),
+    Column("connection", Text, nullable=False),  # the CRM that said so
+    Column("amount_minor", BigInteger),  # its part of the renewal's amount; None: nobody said
+    Column("currency", Text, nullable=False, server_default=""),
+    Column("owner", Text, nullable=False, server_default=""),  # a name; "": nobody said
+    Column("read_at", Time, nullable=False),
+)
+
 endpoint = Table(
     "endpoint",
     metadata,

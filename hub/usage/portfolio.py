@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from decimal import Decimal
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from hub.usage.signal import CALM
@@ -18,7 +19,14 @@ if TYPE_CHECKING:
     from hub.usage.signal import Confidence, Signal
 
 Level: TypeAlias = tuple[float | None, float]  # of a week: level (None: unknown) and licensed seats
+WHOLE = frozenset({"CLP", "ISK", "JPY", "KRW", "PYG", "UGX", "VND", "XAF", "XOF", "XPF"})
+THOUSANDTHS = frozenset({"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"})
 PAST = 30  # days that a renewal stays on the board after its date
+
+
+def digits(currency: str) -> int:
+    """How many decimals amounts of this currency have (ISO 4217)."""
+    return 0 if currency in WHOLE else 3 if currency in THOUSANDTHS else 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +35,16 @@ class Money:
 
     amount_minor: int
     currency: str
+
+    @classmethod
+    def of(cls, amount: Decimal, currency: str) -> Money:
+        """So much in whole units of the currency, rounded to its smallest."""
+        return cls(amount_minor=round(amount * 10 ** digits(currency)), currency=currency)
+
+    @property
+    def major(self) -> float:
+        """The amount in whole units of its currency."""
+        return float(self.amount_minor / 10 ** digits(self.currency))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +62,7 @@ class Standing:
 
     was: the signal that was told a week before; None where there was none. used, used_before: this week's and last
     week's level in seats, None = unknown. weeks: up to 53, oldest first; lists may leave them out (`Portfolio.weeks`).
-    value: worth of a year. today: the day of asking, None: the as-of day. `changed` and `days_left` are derived.
+    value: worth of its renewal. today: the day of asking, None: the as-of day. `changed` and `days_left` are derived.
     """
 
     account_id: str
