@@ -40,7 +40,10 @@ def catch_up(conn: Connection, most: int) -> bool:
     kept = records.get_cursor(conn, UPTO)
     since, at = (float(kept[0]) if kept else 0.0), now(conn)
     changed = conn.execute(_changed(since).limit(most + 1)).all()
-    _make(conn, {row.entitlement: row.at for row in changed[:most]})
+    stamps: dict[str, float] = {}
+    for row in changed[:most]:
+        stamps[row.entitlement] = max(row.at, stamps.get(row.entitlement, 0.0))
+    _make(conn, stamps)
     if len(changed) <= most:
         records.set_cursor(conn, UPTO, repr(at - UNSEEN_S))
     return len(changed) > most
@@ -72,7 +75,7 @@ def walk_due(conn: Connection) -> bool:
 
 
 def _changed(since: float) -> Any:  # noqa: ANN401  (a statement)
-    """Entitlements that were judged and changed since, with the time of it; the board does not tell of it yet."""
+    """Entitlements that changed since, with the time of it, if the board does not tell of it; one may come twice."""
     subject, worth = t.subject.c, t.worth.c
     by_sale = select(_E.id, subject.changed_at).join(t.subject, subject.ref == _E.subject)
     found = (
@@ -85,12 +88,11 @@ def _changed(since: float) -> Any:  # noqa: ANN401  (a statement)
         )
         .subquery()
     )
-    newest = select(found.c.entitlement, func.max(found.c.at).label("at")).group_by(found.c.entitlement).subquery()
     return (
-        select(newest.c.entitlement, newest.c.at)
-        .join(t.signal, _S.entitlement == newest.c.entitlement)
-        .outerjoin(t.standing, _B.entitlement == newest.c.entitlement)
-        .where(or_(_B.stamp.is_(None), _B.stamp < newest.c.at))
+        select(found.c.entitlement, found.c.at)
+        .join(t.signal, _S.entitlement == found.c.entitlement)
+        .outerjoin(t.standing, _B.entitlement == found.c.entitlement)
+        .where(or_(_B.stamp.is_(None), _B.stamp < found.c.at))
     )
 
 

@@ -419,6 +419,7 @@ signal = Table(
     Column("revision", Integer, nullable=False),
     Column("changed_at", Time, nullable=False),
     Index(None, "signal"),
+    Index(None, "as_of"),
     Index(None, "changed_at"),
 )
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hub.usage.portfolio import Standing
 
 HORIZON = 180  # days
-SHOWN = 100  # rows on one page
+SHOWN = 50  # rows on one page
 SIGNALS = {  # signal -> badge class, symbol, word, what it means; the worst first
     "dormant": ("sig-dormant", "s-dormant", "Dormant", "Known to be unused for 30 days."),
     "at_risk": ("sig-at-risk", "s-at-risk", "At risk", "Well below its best level and still falling."),

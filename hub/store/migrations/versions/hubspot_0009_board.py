@@ -42,6 +42,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("entitlement", name=op.f("pk_standing")),
     )
     op.create_index(op.f("ix_signal_changed_at"), "signal", ["changed_at"], unique=False)
+    op.create_index(op.f("ix_signal_as_of"), "signal", ["as_of"], unique=False)
     op.create_index(op.f("ix_worth_read_at"), "worth", ["read_at"], unique=False)
     counted = ["renewal", "signal", "told_on", "told_before", "currency", "amount_minor", "owner", "leaves"]
     op.create_index(op.f("ix_standing_counted"), "standing", counted, unique=False)
