@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from bench import deliveries, ingest, memory, seats, whole_way, worker
+from bench import board, deliveries, ingest, memory, seats, whole_way, worker
 from bench.place import Place, place
 from bench.report import Noise, Row, show
 
@@ -23,6 +23,7 @@ BENCHES: dict[str, Callable[..., list[Row]]] = {
     "deliveries": deliveries.rows,
     "memory": memory.rows,
     "seats": seats.rows,
+    "board": board.rows,
 }
 
 

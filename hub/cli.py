@@ -66,7 +66,10 @@ def _command(group: click.Group, name: str | None = None) -> Callable[[Callable[
     """A command with --json and --config, whose errors are sentences."""
 
     def make(function: Callable[..., None]) -> click.Command:
-        decorated = click.option("--json", "as_json", is_flag=True, help="Print JSON.")(_errors_as_sentences(function))
+        wrapped = _errors_as_sentences(function)
+        # A list of its own: one function may be the command of several groups, and click adds to what it finds.
+        wrapped.__dict__["__click_params__"] = [*getattr(function, "__click_params__", ())]
+        decorated = click.option("--json", "as_json", is_flag=True, help="Print JSON.")(wrapped)
         return group.command(name or function.__name__)(decorated)
 
     return make
@@ -803,10 +806,11 @@ def key_revoke(prefix: str, as_json: bool) -> None:  # noqa: FBT001
 # -- the CRM
 
 
-_crm = click.Group(cli_crm.NAME, help=cli_crm.HELP)
-main.add_command(_crm)
-for _name, _function in cli_crm.COMMANDS.items():
-    _command(_crm, _name)(_function)
+for _kind, _called in cli_crm.KINDS.items():
+    _crm = click.Group(_kind, help=cli_crm.HELP.format(_called))
+    main.add_command(_crm)
+    for _name, _function in cli_crm.COMMANDS.items():
+        _command(_crm, _name)(_function)
 
 
 def _who() -> str:

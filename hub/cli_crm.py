@@ -1,4 +1,4 @@
-"""`hub salesforce`: bring the CRM its fields, see what it lacks, push what seat usage says."""
+"""`hub salesforce`, `hub hubspot`: bring the CRM its fields, see what it lacks, push what seat usage says."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from hub.renewals import Plan
     from hub.wiring import Hub
 
-NAME = "salesforce"  # the command's own name, and the kind of connection that it speaks to
-HELP = "Renewals in Salesforce: fields and reports, what is lacking, and the push of seat usage."
+KINDS = {"salesforce": "Salesforce", "hubspot": "HubSpot"}  # a command's name is the kind that it speaks to
+HELP = "Renewals in {}: its fields, what is lacking, and the push of seat usage."
 SHOWN = 40  # results that are printed one by one
 
 _one_of_several = click.option("--connection", help="Which one, where there are several of this kind.")
@@ -34,7 +34,7 @@ _summaries = click.option(
 @_one_of_several
 @_summaries
 def install(*, check_only: bool, connection: str | None, summaries: Path | None, as_json: bool) -> None:
-    """Bring fields, layouts, report and permission sets; with --summaries push the first rows, too."""
+    """Bring our fields and what shows them; with --summaries push the first rows, too."""
     hub, connector = _connector(connection)
     setup = _setup_of(connector)
     findings = [*setup.install(check_only=check_only)]
@@ -89,9 +89,11 @@ def _connector(name: str | None) -> tuple[Hub, Connector]:
     from hub.cli import NOT_FOUND, _fail, _ready_hub  # noqa: PLC0415
 
     hub: Hub = _ready_hub()
-    found = [one for one in hub.connectors.values() if one.kind == NAME and name in {None, one.name}]
+    group = click.get_current_context().parent
+    kind = group.info_name if group else None
+    found = [one for one in hub.connectors.values() if one.kind == kind and name in {None, one.name}]
     if not found:
-        known = f"no connection {name!r} of kind {NAME}" if name else f"no connection has kind {NAME}"
+        known = f"no connection {name!r} of kind {kind}" if name else f"no connection has kind {kind}"
         _fail(NOT_FOUND, f"{known}; add one to {hub.settings.path}")
     if len(found) > 1:
         raise click.UsageError(f"say which with --connection: {', '.join(one.name for one in found)}")

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol
 
@@ -273,12 +274,25 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Worth:
+    """What people's own fields in the CRM say of these entitlements, together: a renewal's amount, and whose it is.
+
+    `amount` is in whole units of `currency` (ISO 4217); None and "": nobody said. Read, never written.
+    """
+
+    entitlement_ids: tuple[str, ...]
+    amount: Decimal | None = None
+    currency: str = ""
+    owner: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CrmRecord:
     """A record as it ought to be in the CRM: absolute values of fields that are the hub's own; None clears one.
 
     `key` is the record's value of `key_field`, by which the CRM finds it. once: made if it is not there, and never
     touched again (people work with it). aging: fields that change each day by themselves and are no reason to write.
-    content: bytes of a file.
+    content: bytes of a file. worth: what was read there with it; where several tell of an entitlement the later counts.
     """
 
     object: str
@@ -289,6 +303,7 @@ class CrmRecord:
     once: bool = False
     aging: frozenset[str] = frozenset()
     content: bytes = field(default=b"", repr=False)
+    worth: Worth | None = None
 
     @property
     def digest(self) -> str:

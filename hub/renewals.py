@@ -5,15 +5,16 @@ Knows no vendor: it asks ports.Crm what ought to be there, and the record what i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
 
 from hub import rollup
 from hub.domain import UsageSummary
-from hub.ports import Connector, Crm, CrmRecord, FieldChange, Outcome, PushResult
-from hub.store import Store, pushes
+from hub.ports import Connector, Crm, CrmRecord, FieldChange, Outcome, PushResult, Worth
+from hub.store import Store, pushes, worths
+from hub.usage.portfolio import Money
 
 log = structlog.get_logger()
 REFRESH_S = 7 * 86_400.0  # what did not change is sent again after a week: somebody may have changed it there
@@ -32,14 +33,16 @@ class Plan:
 def plan(store: Store, connector: Connector, summaries: Iterable[UsageSummary]) -> Plan:
     """What `push` would do now, field by field. Reads only."""
     crm = _crm_of(connector)
-    fresh, same, problems = _fresh(store, connector.name, crm, summaries)
+    fresh, same, problems, _ = _fresh(store, connector.name, crm, summaries)
     return Plan(changes=tuple(crm.differences(fresh)), unchanged=len(same), problems=tuple(problems))
 
 
 def push(store: Store, connector: Connector, summaries: Iterable[UsageSummary]) -> Iterator[PushResult]:
     """Makes the CRM say what the summaries say; one result per record, each kept before it is given. Repeatable."""
-    crm = _crm_of(connector)
-    fresh, same, problems = _fresh(store, connector.name, crm, summaries)
+    crm, told = _crm_of(connector), list(summaries)
+    fresh, same, problems, read = _fresh(store, connector.name, crm, told)
+    known = worth_of(read, {one.entitlement_id: one.seats_licensed or 0 for one in told})
+    store.write(lambda conn: worths.put(conn, connector.name, [one.entitlement_id for one in told], known))
     store.write(lambda conn: pushes.drop_lacks(conn, connector.name, problems))
     yield from _kept(store, connector.name, problems, {})
     yield from (_unchanged(record) for record in same)
@@ -49,14 +52,34 @@ def push(store: Store, connector: Connector, summaries: Iterable[UsageSummary]) 
 
 def _fresh(
     store: Store, connection: str, crm: Crm, summaries: Iterable[UsageSummary]
-) -> tuple[list[CrmRecord], list[CrmRecord], Sequence[PushResult]]:
-    """What says something new, what does not, and what can't be said."""
+) -> tuple[list[CrmRecord], list[CrmRecord], Sequence[PushResult], list[Worth]]:
+    """What says something new, what does not, what can't be said, and what was read of worth, in the CRM's order."""
     records, problems = crm.records(rollup.accounts(summaries))
     with store.read() as conn:
         known = pushes.taken(conn, connection, REFRESH_S)
     same = [one for one in records if known.get((one.object, one.key)) == one.digest]
     fresh = [one for one in records if known.get((one.object, one.key)) != one.digest]
-    return fresh, same, problems
+    return fresh, same, problems, [one.worth for one in records if one.worth]
+
+
+def worth_of(told: Iterable[Worth], seats: Mapping[str, int]) -> dict[str, worths.Known]:
+    """What the CRM says of each of these entitlements; an amount is of all that renew together, split by seats."""
+    found: dict[str, worths.Known] = {}
+    for worth in told:  # a renewal comes after its account, and says more
+        found |= _shares(worth, seats)
+    return found
+
+
+def _shares(worth: Worth, seats: Mapping[str, int]) -> dict[str, worths.Known]:
+    """Parts of the amount, to the smallest unit: what rounding leaves goes with the first."""
+    ids = [id_ for id_ in worth.entitlement_ids if id_ in seats]
+    if worth.amount is None:
+        return {id_: worths.Known(amount_minor=None, currency="", owner=worth.owner) for id_ in ids}
+    whole = Money.of(worth.amount, worth.currency).amount_minor
+    weight = {id_: seats[id_] for id_ in ids} if any(seats[id_] for id_ in ids) else dict.fromkeys(ids, 1)
+    parts = {id_: whole * weight[id_] // sum(weight.values()) for id_ in ids}
+    parts |= {id_: parts[id_] + whole - sum(parts.values()) for id_ in ids[:1]}
+    return {id_: worths.Known(amount_minor=parts[id_], currency=worth.currency, owner=worth.owner) for id_ in ids}
 
 
 def _kept(

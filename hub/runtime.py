@@ -25,6 +25,7 @@ from hub.collecting.counting import count_touched
 from hub.collecting.hearing import hear
 from hub.collecting.listing import Listing
 from hub.collecting.logs import read_logs
+from hub.collecting.portfolio import keep_board
 from hub.drain import left_alone
 from hub.errors import HubError
 from hub.leases import LeaseBook
@@ -81,6 +82,7 @@ def tick_for_ever(hub: Hub) -> None:
         _Chore("hear seats", HEAR_S, _hear_seats),
         _Chore("count seats", COUNT_S, _count_seats),
         _Chore("read seat logs", COUNT_S, _read_seat_logs),
+        _Chore("keep board", HEAR_S, _keep_board),
         _Chore("prune", PRUNE_AGAIN_S, _prune),
         _Chore("tell CRM", TELL_AGAIN_S, _tell_crms),
     ]
@@ -188,6 +190,11 @@ def _prune(hub: Hub) -> None:
     sources = [(name, one.purchases) for name, one in hub.connectors.items()]
     must_be_read = [name for name, source in sources if source and not source.can_read]
     _alone(hub, "prune", lambda: prune_all(hub.store, hub.settings.retention, must_be_read, limits.stopping.is_set))
+
+
+def _keep_board(hub: Hub) -> None:
+    """What the renewals board sorts and counts by."""
+    _alone(hub, "keep board", lambda: keep_board(hub.store, limits.stopping.is_set))
 
 
 def _tell_crms(hub: Hub) -> None:

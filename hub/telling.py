@@ -81,9 +81,10 @@ def _summaries(hub: Hub, standings: Sequence[Standing], refs: Mapping[str, str])
         for one in standings
         if one.entitlement_id in rows  # else its customer was deleted meanwhile
     ]
-    moved, pictures = _moved(told), _pictures(hub, told)
+    worth = _worth(told)
+    moved, pictures = _moved(told, worth), _pictures(hub, told)
     address = hub.settings.hub.public_url.rstrip("/")
-    return [_summary(one, moved, pictures, address) for one in told]
+    return [_summary(one, worth, moved, pictures, address) for one in told]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +97,26 @@ class _Told:
     ref: str
 
 
-def _summary(one: _Told, moved: Mapping[str, str], pictures: Mapping[str, bytes], address: str) -> UsageSummary:
+def _worth(told: Sequence[_Told]) -> dict[str, float]:
+    """What entitlements are worth beside others of their account; not of accounts that pay in several currencies."""
+    paid: dict[str, set[str]] = {}
+    for one in told:
+        if one.standing.value:
+            paid.setdefault(one.standing.account_id, set()).add(one.standing.value.currency)
+    return {
+        one.standing.entitlement_id: float(one.standing.value.amount_minor)
+        for one in told
+        if one.standing.value and len(paid[one.standing.account_id]) == 1
+    }
+
+
+def _summary(
+    one: _Told,
+    worth: Mapping[str, float],
+    moved: Mapping[str, str],
+    pictures: Mapping[str, bytes],
+    address: str,
+) -> UsageSummary:
     standing, judgement, evidence = one.standing, one.judgement, one.judgement.evidence
     number = {name: _number(evidence.get(name)) for name in _NUMBERS}
     used = standing.used
@@ -131,7 +151,7 @@ def _summary(one: _Told, moved: Mapping[str, str], pictures: Mapping[str, bytes]
         moved=moved.get(standing.entitlement_id, ""),
         chart_url=f"{address}/accounts/{quote(standing.account_id)}?entitlement={quote(standing.entitlement_id)}",
         method_version=str(evidence.get("method", "")),
-        value=float(standing.value.amount_minor) if standing.value else None,
+        value=worth.get(standing.entitlement_id),
         months=one.months,
         chart=pictures.get(standing.entitlement_id, b""),
     )
@@ -168,7 +188,7 @@ def _month(row: Any) -> UsageMonth:  # noqa: ANN401  (a row)
     )
 
 
-def _moved(told: Sequence[_Told]) -> dict[str, str]:
+def _moved(told: Sequence[_Told], worth: Mapping[str, float]) -> dict[str, str]:
     """Of accounts whose use moved to another product: the entitlement that it left, and a sentence."""
     from hub.usage.accounts import Part, account  # noqa: PLC0415  (numpy)
 
@@ -177,7 +197,7 @@ def _moved(told: Sequence[_Told]) -> dict[str, str]:
         part = Part(
             entitlement_id=one.standing.entitlement_id,
             product=one.standing.offering,
-            value=float(one.standing.value.amount_minor) if one.standing.value else 0.0,
+            value=worth.get(one.standing.entitlement_id, 0.0),
             renewal=one.standing.renewal,
             judgement=one.judgement,
         )

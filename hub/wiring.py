@@ -11,6 +11,7 @@ import structlog
 from sqlalchemy import Connection
 
 import connectors.fastspring
+import connectors.hubspot
 import connectors.salesforce
 import connectors.stripe
 import connectors.zentitle
@@ -42,6 +43,7 @@ KINDS: dict[str, ModuleType] = {
     "zentitle": connectors.zentitle,
     "fastspring": connectors.fastspring,
     "salesforce": connectors.salesforce,
+    "hubspot": connectors.hubspot,
 }
 
 

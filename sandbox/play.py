@@ -82,6 +82,7 @@ fulfillment_keys = ["{webhook_secret}"]
 
 [connections.salesforce]
 kind = "salesforce"
+currency = "USD"
 base_url = "http://127.0.0.1:{salesforce_port}"
 consumer_key = "sandbox-consumer"
 consumer_secret = "sandbox-secret"

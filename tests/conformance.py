@@ -20,6 +20,7 @@ from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
 import connectors.fastspring
+import connectors.hubspot
 import connectors.salesforce
 import connectors.stripe
 import connectors.zentitle
@@ -259,9 +260,14 @@ def _salesforce_settings(url: str) -> dict[str, Any]:
     return known | {"consumer_secret": f"{CANARY}-consumer-secret"}
 
 
-CRMS = {"salesforce"}  # where people work on renewals: tests/hub/test_renewals.py runs each
+def _hubspot_settings(url: str) -> dict[str, Any]:
+    return {"kind": "hubspot", "base_url": url, "access_token": f"{CANARY}-access-token"}
+
+
+CRMS = {"hubspot", "salesforce"}  # where people work on renewals: tests/hub/test_renewals.py runs each
 CONNECTIONS = {  # every connector, with settings that have a canary in each secret
     "fastspring": (connectors.fastspring, _fastspring_with_credentials),
+    "hubspot": (connectors.hubspot, _hubspot_settings),
     "salesforce": (connectors.salesforce, _salesforce_settings),
     "stripe": (connectors.stripe, _stripe_with_key),
     "zentitle": (connectors.zentitle, _zentitle_settings),

@@ -35,7 +35,7 @@ PURE = (
     "ports",
 )
 WORLD = {"flask", "redis", "rq", "requests", "stripe", "simple_salesforce", "sqlalchemy", "structlog", "os", "time"}
-VENDORS = re.compile(r"stripe|fastspring|salesforce|zentitle", re.IGNORECASE)
+VENDORS = re.compile(r"stripe|fastspring|hubspot|salesforce|zentitle", re.IGNORECASE)
 SENTENCE = re.compile(r"\s\S+\s")  # three words or more: told to people
 VENDOR_FREE = [name for name in FILES if name.startswith("hub") and name != "hub.wiring"]
 
@@ -174,7 +174,9 @@ def _spoken(node: ast.AST) -> set[int]:
     }
 
 
-COMMANDS = {"hub.cli_crm": {"salesforce"}}  # a module that is a vendor's own command
+COMMANDS = {
+    "hub.cli_crm": {"salesforce", "Salesforce", "hubspot", "HubSpot"}
+}  # a module that is a vendor's own command
 EXAMPLES = {'kind = "zentitle"', 'kind = "stripe"', 'stripe = "price_…"', "Zentitle2"}  # what people are told to write
 
 

@@ -13,6 +13,7 @@ import pytest
 from pydantic import BaseModel
 
 import connectors.fastspring
+import connectors.hubspot
 import connectors.salesforce
 import connectors.stripe
 import connectors.zentitle
@@ -155,6 +156,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[timing]": settings.Timing,
     "[retention]": settings.Retention,
     "[usage]": settings.Usage,
+    "hubspot": connectors.hubspot.Settings,
     "salesforce": connectors.salesforce.Settings,
     "[outbound]": settings.Outbound,
     "fastspring": connectors.fastspring.Settings,

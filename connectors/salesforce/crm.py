@@ -43,7 +43,7 @@ class SalesforceCrm:
         """What ought to be in the org, and what can't be said of whom (hub.ports.Crm)."""
         self.columns.forget()
         problems = list(self.columns.lacking())
-        found, unmatched = accounts(self.client, self._settings, usages)
+        found, unmatched = accounts(self.client, self.columns, self._settings, usages)
         matched = [(one, found[key]) for one in usages if (key := key_of(one, self._settings)) in found]
         wanted = [record for usage, account in matched for record in records_of(usage, account, self._settings)]
         return [fit for record in wanted if (fit := self.columns.fit(record))], problems + unmatched

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 from connectors.salesforce.client import Client, batched, soql
+from connectors.salesforce.columns import Columns
 from connectors.salesforce.fields import ACCOUNT, OPPORTUNITY
 from connectors.salesforce.settings import Settings
 from hub.domain import AccountUsage, UsageRollUp
@@ -25,6 +27,9 @@ class Opportunity:
     owner_id: str
     close: date
     name: str = ""
+    owner: str = ""
+    amount: Decimal | None = None
+    currency: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +39,7 @@ class Account:
     id: str
     name: str
     owner_id: str
+    owner: str = ""
     open: tuple[Opportunity, ...] = field(default=())
 
 
@@ -43,7 +49,7 @@ def key_of(usage: AccountUsage, settings: Settings) -> str:
 
 
 def accounts(
-    client: Client, settings: Settings, usages: Sequence[AccountUsage]
+    client: Client, columns: Columns, settings: Settings, usages: Sequence[AccountUsage]
 ) -> tuple[dict[str, Account], list[PushResult]]:
     """Each customer's Account by our key, with its open renewals; and who has none, or more than one."""
     wanted = {key_of(one, settings): one for one in usages}
@@ -52,9 +58,15 @@ def accounts(
         for key in _keys(row, settings, wanted):
             rows.setdefault(key, []).append(row)
     single = {key: found[0] for key, found in rows.items() if len(found) == 1}
-    renewals = _renewals(client, settings, [row["Id"] for row in single.values()])
+    renewals = _renewals(client, columns, settings, [row["Id"] for row in single.values()])
     matched = {
-        key: Account(id=row["Id"], name=row["Name"], owner_id=row["OwnerId"], open=renewals.get(row["Id"], ()))
+        key: Account(
+            id=row["Id"],
+            name=row["Name"],
+            owner_id=row["OwnerId"],
+            owner=_name(row.get("Owner")),
+            open=renewals.get(row["Id"], ()),
+        )
         for key, row in single.items()
     }
     problems = [_unmatched(key, settings, rows.get(key, [])) for key in wanted if key not in matched]
@@ -84,7 +96,7 @@ def pair(renewals: Sequence[UsageRollUp], found: Sequence[Opportunity], days: in
 
 
 def _account_rows(client: Client, settings: Settings, keys: Sequence[str]) -> Iterator[dict[str, Any]]:
-    names = ", ".join(dict.fromkeys(("Id", "Name", "OwnerId", settings.account_field)))
+    names = ", ".join(dict.fromkeys(("Id", "Name", "OwnerId", "Owner.Name", settings.account_field)))
     if settings.account_field == "Id":
         keys = [key for key in keys if len(key) in {15, 18} and key.isascii() and key.isalnum()]
     for some in batched(keys, IN_A_QUERY):
@@ -100,26 +112,40 @@ def _keys(row: Mapping[str, Any], settings: Settings, wanted: Mapping[str, objec
     return [key for key in wanted if key.lower() == value]
 
 
-def _renewals(client: Client, settings: Settings, ids: Sequence[str]) -> dict[str, tuple[Opportunity, ...]]:
+def _renewals(
+    client: Client, columns: Columns, settings: Settings, ids: Sequence[str]
+) -> dict[str, tuple[Opportunity, ...]]:
+    """Open renewals by Account. An amount that the user may not see, or whose currency nobody names, is none."""
     found: dict[str, tuple[Opportunity, ...]] = {}
+    more = [name for name in ("Amount", "CurrencyIsoCode") if name in (columns.of(OPPORTUNITY) or {})]
     for some in batched(ids, IN_A_QUERY):
         text = soql(
-            "SELECT Id, AccountId, OwnerId, CloseDate, Name FROM {object:literal}"
+            f"SELECT {', '.join(('Id', 'AccountId', 'OwnerId', 'Owner.Name', 'CloseDate', 'Name', *more))}"
+            " FROM {object:literal}"
             " WHERE IsClosed = false AND AccountId IN {ids} AND Type IN {types} ORDER BY Id",
             object=OPPORTUNITY,
             ids=list(some),
             types=list(settings.renewal_types),
         )
         for row in client.query(text):
+            currency = str(row.get("CurrencyIsoCode") or settings.currency)
+            amount = row.get("Amount") if currency else None
             one = Opportunity(
                 id=row["Id"],
                 account_id=row["AccountId"],
                 owner_id=row["OwnerId"],
                 close=date.fromisoformat(row["CloseDate"]),
                 name=row["Name"] or "",
+                owner=_name(row.get("Owner")),
+                amount=None if amount is None else Decimal(str(amount)),
+                currency=currency if amount is not None else "",
             )
             found[one.account_id] = (*found.get(one.account_id, ()), one)
     return found
+
+
+def _name(owner: Mapping[str, Any] | None) -> str:
+    return str((owner or {}).get("Name") or "")
 
 
 def _claimed_twice(

@@ -13,7 +13,7 @@ from connectors.salesforce import fields as f
 from connectors.salesforce.matching import Account, Opportunity, pair
 from connectors.salesforce.settings import Settings
 from hub.domain import AccountUsage, Json, UsageRollUp, UsageSummary
-from hub.ports import CrmRecord
+from hub.ports import CrmRecord, Worth
 
 TASK_DAYS = 5
 ALERTS = {  # signal -> what the task says first, and how urgent it is; a signal without a row raises none
@@ -35,7 +35,8 @@ def records_of(usage: AccountUsage, account: Account, settings: Settings) -> Ite
     for one in usage.summaries:
         yield _summary(one, account, of_entitlement.get(one.entitlement_id))
         yield from _months(one, account, settings)
-    yield _update(f.ACCOUNT, account.id, account.name, f.filled(f.ACCOUNT_FIELDS, usage.whole))
+    whole = Worth(entitlement_ids=usage.whole.entitlement_ids, owner=account.owner)
+    yield _update(f.ACCOUNT, account.id, account.name, f.filled(f.ACCOUNT_FIELDS, usage.whole), whole)
     for place, renewal in enumerate(usage.renewals):
         yield from _renewal(renewal, account, pairs.get(place), settings)
     for one in usage.summaries:
@@ -86,7 +87,13 @@ def _renewal(
 ) -> Iterator[CrmRecord]:
     own = f.filled(f.OPPORTUNITY_FIELDS, renewal)
     if opportunity is not None:
-        yield _update(f.OPPORTUNITY, opportunity.id, f"{account.name}, {opportunity.name}", own)
+        worth = Worth(
+            entitlement_ids=renewal.entitlement_ids,
+            amount=opportunity.amount,
+            currency=opportunity.currency,
+            owner=opportunity.owner or account.owner,
+        )
+        yield _update(f.OPPORTUNITY, opportunity.id, f"{account.name}, {opportunity.name}", own, worth)
         if renewal.chart:
             title = chart_title(renewal)
             yield CrmRecord(
@@ -142,5 +149,7 @@ def _task(one: UsageSummary, account: Account, opportunity: Opportunity | None) 
     )
 
 
-def _update(object_name: str, id_: str, about: str, fields: Mapping[str, Json]) -> CrmRecord:
-    return CrmRecord(object=object_name, key=id_, key_field="Id", fields=fields, about=about, aging=f.AGING)
+def _update(object_name: str, id_: str, about: str, fields: Mapping[str, Json], worth: Worth) -> CrmRecord:
+    return CrmRecord(
+        object=object_name, key=id_, key_field="Id", fields=fields, about=about, aging=f.AGING, worth=worth
+    )

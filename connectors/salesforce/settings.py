@@ -18,6 +18,7 @@ class Settings(ConnectionSettings):
 
     account_field   the Account field that holds what we call the customer; account_by says which of ours that is
     renewal_types   an open opportunity of one of these is a renewal, renewal_window_days on either side of the end
+    currency        of amounts, in an org that has one currency alone (ISO 4217); without it they stay unknown
     api_share       of the org's daily requests, all integrations together: above it the hub waits
     """
 
@@ -35,6 +36,7 @@ class Settings(ConnectionSettings):
     account_by: Literal["account_ref", "customer_id"] = "account_ref"
     renewal_types: Words = ("Renewal", "Existing Business")
     renewal_window_days: Annotated[int, Field(ge=1, le=730)] = 120
+    currency: Annotated[str, Field(pattern=r"^([A-Z]{3})?$")] = ""
     create_renewals: bool = False
     renewal_stage: Annotated[str, Field(min_length=1, max_length=255)] = "Prospecting"
     tasks: bool = True

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -10,15 +11,21 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Row
 
 from hub.collecting.collector import now
+from hub.errors import Unavailable
 from hub.settings import Usage
-from hub.store import Store, signals
+from hub.store import Store, boards, signals
 from hub.store import portfolio as stored
-from hub.usage.portfolio import Account, Entitled, Level, Standing, Verdict
+from hub.store.subjects import now as machine_now
+from hub.usage.portfolio import Account, Asked, Entitled, Level, Page, Standing, Verdict
 from hub.usage.sessions import day_of
 from hub.usage.signal import Confidence, Signal
 
 if TYPE_CHECKING:
     from hub.usage.history import Judgement
+
+
+AT_ONCE = 200  # rows that a page makes anew before it is shown
+PART = 500  # rows made anew in one write
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +44,16 @@ class RecordPortfolio:
         """See `Portfolio`."""
         with self.store.read() as conn:
             return stored.standings(conn, self.today(conn), days)
+
+    def page(self, asked: Asked) -> Page:
+        """See `Portfolio`. What changed meanwhile is made anew first, unless it is much: then the clock is at it."""
+        with self.store.read() as conn:
+            behind = boards.is_behind(conn)
+        if behind:
+            with suppress(Unavailable):  # then it is shown as it was
+                self.store.write(lambda conn: boards.catch_up(conn, AT_ONCE))
+        with self.store.read() as conn:
+            return boards.page(conn, self.today(conn), asked)
 
     def weeks(self, ids: Sequence[str]) -> Mapping[str, Sequence[Level]]:
         """See `Portfolio`."""
@@ -67,6 +84,20 @@ class RecordPortfolio:
     def today(self, conn: Connection) -> date:
         """The day that it is where the hub's company is."""
         return day_of(now(conn), self.usage.zone)
+
+
+def keep_board(store: Store, stop: Callable[[], bool] = lambda: False) -> None:
+    """The board's rows tell what changed; once a day all of them are made anew, a few hundred at a time. Repeatable."""
+    with store.read() as conn:
+        walk, began = boards.walk_due(conn), machine_now(conn)
+    last = ""
+    while walk and not stop():
+        last = store.write(lambda conn, after=last: boards.make_anew(conn, after, PART))  # type: ignore[misc]
+        if not last:
+            store.write(lambda conn: boards.made_anew(conn, began))
+            break
+    while not stop() and store.write(lambda conn: boards.catch_up(conn, PART)):
+        pass
 
 
 def judgement_of(row: Row[Any]) -> Judgement:

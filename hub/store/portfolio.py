@@ -13,19 +13,23 @@ from sqlalchemy import Connection, Row, Select, and_, func, or_, select
 
 from hub.store import schema as t
 from hub.store.seats import in_parts
-from hub.usage.portfolio import PAST, Level, Standing, renewal_of
+from hub.usage.portfolio import PAST, Level, Money, Standing, renewal_of
 from hub.usage.signal import CALM, Confidence, Signal
 
 SHORT_DAYS = 90  # a shorter term that renews itself is nobody's to talk about
 WEEK = timedelta(weeks=1)
-_S, _E, _G, _V = t.signal.c, t.entitlement.c, t.grant.c, t.verdict.c
-_PERPETUAL = _E.body["perpetual"].as_boolean()
-_PAID = (
-    select(_G.entitlement, func.max(_G.paid_until).label("paid_until"), func.max(_G.renews_days).label("renews_days"))
-    .where(_G.entitlement.is_not(None))
-    .group_by(_G.entitlement)
-    .subquery()
-)
+_S, _E, _G, _V, _W = t.signal.c, t.entitlement.c, t.grant.c, t.verdict.c, t.worth.c
+PERPETUAL = _E.body["perpetual"].as_boolean()
+
+
+def _paid(where: Any = None) -> Any:  # noqa: ANN401  (a condition and a subquery of SQL)
+    """Until when entitlements are paid for, and how long their terms are; of those `where` holds of alone."""
+    paid, renews = func.max(_G.paid_until).label("paid_until"), func.max(_G.renews_days).label("renews_days")
+    stmt = select(_G.entitlement, paid, renews).where(_G.entitlement.is_not(None) if where is None else where)
+    return stmt.group_by(_G.entitlement).subquery()
+
+
+_PAID = _paid()
 
 
 def as_of(conn: Connection) -> date | None:
@@ -59,6 +63,17 @@ def judged(conn: Connection, today: date) -> list[Standing]:
     return _standings(conn, _rows().where(_lives(today)), today)
 
 
+def of_these(conn: Connection, ids: Sequence[str], today: date) -> dict[str, Standing]:
+    """Those of these entitlements that were judged, but for short terms that renew themselves."""
+    found: dict[str, Standing] = {}
+    for part in in_parts(ids):
+        paid = _paid(_G.entitlement.in_(part))
+        stmt = _rows(paid).where(_S.entitlement.in_(part))
+        stmt = stmt.where(or_(paid.c.renews_days.is_(None), paid.c.renews_days >= SHORT_DAYS))
+        found |= {one.entitlement_id: one for one in _standings(conn, stmt, today, part)}
+    return found
+
+
 def weeks(conn: Connection, ids: Sequence[str]) -> dict[str, list[Level]]:
     """The weeks of these entitlements."""
     found: dict[str, list[Level]] = {}
@@ -77,24 +92,26 @@ def account_refs(conn: Connection, customers: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _rows() -> Select[Any]:
+def _rows(paid: Any = _PAID) -> Select[Any]:  # noqa: ANN401  (a subquery)
     """A row for each signal; what is not known of its entitlement is None."""
     return (
         select(
             *(_S.entitlement, _S.signal, _S.since, _S.confidence, _S.as_of, _S.sentence),
             *(_S.seats, _S.used, _S.used_before, _S.recommended_seats),
-            *(_E.customer_id, _E.offering, _E.expires, _PERPETUAL.label("perpetual")),
-            *(t.subject.c.customer_name, _PAID.c.paid_until, _PAID.c.renews_days),
+            *(_E.customer_id, _E.offering, _E.expires, PERPETUAL.label("perpetual")),
+            *(t.subject.c.customer_name, paid.c.paid_until, paid.c.renews_days),
+            *(_W.amount_minor, _W.currency, _W.owner),
         )
         .select_from(t.signal)
         .outerjoin(t.entitlement, _E.id == _S.entitlement)
         .outerjoin(t.subject, t.subject.c.ref == _E.subject)
-        .outerjoin(_PAID, _PAID.c.entitlement == _S.entitlement)
+        .outerjoin(paid, paid.c.entitlement == _S.entitlement)
+        .outerjoin(t.worth, _W.entitlement == _S.entitlement)
     )
 
 
 def _lives(today: date) -> Any:  # noqa: ANN401  (a condition of SQL)
-    return or_(_E.expires.is_(None), _E.expires >= _midnight(today - timedelta(days=PAST)), _PERPETUAL)
+    return or_(_E.expires.is_(None), _E.expires >= _midnight(today - timedelta(days=PAST)), PERPETUAL)
 
 
 def _due(today: date, days: int) -> Any:  # noqa: ANN401  (a condition of SQL)
@@ -109,15 +126,16 @@ def _midnight(day: date) -> float:
     return datetime.combine(day, time(), UTC).timestamp()
 
 
-def _standings(conn: Connection, stmt: Select[Any], today: date) -> list[Standing]:
+def _standings(conn: Connection, stmt: Select[Any], today: date, ids: Sequence[str] | None = None) -> list[Standing]:
     rows = conn.execute(stmt).all()
-    news, names = _news(conn, today), _names(conn, rows)
+    news, names = _news(conn, today, ids), _names(conn, rows)
     return [_standing(row, news.get(row.entitlement, row.signal), names, today) for row in rows]
 
 
-def _news(conn: Connection, today: date) -> dict[str, str | None]:
+def _news(conn: Connection, today: date, ids: Sequence[str] | None) -> dict[str, str | None]:
     """Of what was told something else in the last week: what it had been told before."""
     stmt = select(_V.entitlement, _V.before).where(_V.day > (today - WEEK).isoformat()).order_by(_V.day)
+    stmt = stmt if ids is None else stmt.where(_V.entitlement.in_(ids))
     return {row.entitlement: row.before for row in reversed(conn.execute(stmt).all())}
 
 
@@ -145,6 +163,8 @@ def _standing(row: Row[Any], was: str | None, names: Mapping[str, str], today: d
         used=row.used,
         used_before=row.used_before,
         recommended_seats=row.recommended_seats,
+        value=None if row.amount_minor is None else Money(amount_minor=row.amount_minor, currency=row.currency),
+        owner=row.owner or "",
         today=today,
     )
 

@@ -419,6 +419,8 @@ signal = Table(
     Column("revision", Integer, nullable=False),
     Column("changed_at", Time, nullable=False),
     Index(None, "signal"),
+    Index(None, "as_of"),
+    Index(None, "changed_at"),
 )
 
 verdict = Table(  # what people were told, each time it was something else
@@ -570,6 +572,43 @@ crm_push = Table(
     Column("sent_at", Time),  # when the CRM took it last
     Column("tried_at", Time, nullable=False),
     Index(None, "connection", "outcome"),
+)
+
+worth = Table(  # what people wrote in the CRM of an entitlement's renewal, as it was read with a push
+    "worth",
+    metadata,
+    Column("entitlement", Text, primary_key=True),
+    Column("connection", Text, nullable=False),  # the CRM that said so
+    Column("amount_minor", BigInteger),  # its part of the renewal's amount; None: nobody said
+    Column("currency", Text, nullable=False, server_default=""),
+    Column("owner", Text, nullable=False, server_default=""),  # a name; "": nobody said
+    Column("read_at", Time, nullable=False),
+    Index(None, "read_at"),
+)
+
+standing = Table(  # by what the board chooses, sorts and counts; made from the others, and made anew when they change
+    "standing",
+    metadata,
+    Column("entitlement", Text, primary_key=True),
+    Column("offering", Text, nullable=False),
+    Column("words", Text, nullable=False),  # without upper case: what a search looks in
+    Column("named", Folded, nullable=False),  # without upper case
+    Column("signal", Text, nullable=False),
+    Column("gravity", Integer, nullable=False),  # of the signal, 0 the worst
+    Column("renewal", Text),  # ISO 8601; None: never
+    Column("leaves", Text),  # the last day that it is listed; None: for ever
+    Column("told_on", Text),  # the newest day on which people were told something else
+    Column("told_before", Text),  # what they had been told a week before that
+    Column("share", Float(53), nullable=False),  # seats used of those licensed; -1: not known
+    Column("amount_minor", BigInteger),
+    Column("amount", Float(53), nullable=False),  # in whole units of its currency; -1: not known
+    Column("currency", Text, nullable=False, server_default=""),
+    Column("owner", Text, nullable=False, server_default=""),
+    Column("stamp", Time, nullable=False),  # of the newest change that it tells of
+    Index(
+        "ix_standing_counted",
+        *("renewal", "signal", "told_on", "told_before", "currency", "amount_minor", "owner", "leaves"),
+    ),
 )
 
 endpoint = Table(

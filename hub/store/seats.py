@@ -451,7 +451,7 @@ def forget(conn: Connection, ids: Sequence[str]) -> int:
     days = 0
     for part in in_parts(ids):
         days += conn.execute(delete(t.seat_day).where(t.seat_day.c.entitlement.in_(part))).rowcount
-        for table in (t.seat_event, t.signal, t.verdict, t.summary):
+        for table in (t.seat_event, t.signal, t.verdict, t.summary, t.standing, t.worth):
             conn.execute(delete(table).where(table.c.entitlement.in_(part)))
         gone = {"touched_from": None, "log_wanted": None, "judge_due": None, "forgotten": True, "difference": None}
         conn.execute(update(t.seat_feed).where(t.seat_feed.c.entitlement.in_(part)).values(**gone))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from itertools import pairwise
 
 from hub.usage.portfolio import Level
 
@@ -56,7 +57,8 @@ def _steps(weeks: Sequence[Level], top: float) -> str:
     rows = [(_x(n, len(weeks)), _y(seats, top)) for n, (_, seats) in enumerate(weeks) if seats > 0]
     if not rows:
         return "M0 0"
-    return f"M{rows[0][0]} {rows[0][1]}" + "".join(f"H{x}V{y}" for x, y in rows[1:])
+    steps = "".join(f"H{x}V{y}" for (_, before), (x, y) in pairwise(rows) if y != before)
+    return f"M{rows[0][0]} {rows[0][1]}{steps}H{rows[-1][0]}"
 
 
 def _over(weeks: Sequence[Level], top: float) -> str:

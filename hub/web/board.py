@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from hub.usage.signal import CALM, DOWN
+from hub.usage.portfolio import Asked, Count, Money, Page, span_of, worth_of
+from hub.usage.signal import CALM, DOWN, Signal
 from hub.web import money
 
 if TYPE_CHECKING:
     from hub.usage.portfolio import Standing
 
 HORIZON = 180  # days
-SHOWN = 300  # rows on one page
+SHOWN = 50  # rows on one page
 SIGNALS = {  # signal -> badge class, symbol, word, what it means; the worst first
     "dormant": ("sig-dormant", "s-dormant", "Dormant", "Known to be unused for 30 days."),
     "at_risk": ("sig-at-risk", "s-at-risk", "At risk", "Well below its best level and still falling."),
@@ -26,33 +26,41 @@ SIGNALS = {  # signal -> badge class, symbol, word, what it means; the worst fir
     "steady": ("sig-steady", "s-steady", "Steady", "Level, holidays and seasons allowed for."),
     "insufficient_data": ("sig-unknown", "s-unknown", "Not enough data", "Too few known days to judge."),
 }
-LOSING = DOWN
-NEEDING = frozenset({"overdraft", "expansion", "new_growth"})
+LOSING = frozenset[str](DOWN)
+NEEDING = frozenset[str]({"overdraft", "expansion", "new_growth"})
 ORDER = list(SIGNALS)
-Filter = Callable[["Standing"], bool]
-FILTERS: dict[str, tuple[str, Filter]] = {
-    "all": ("All", lambda one: True),  # noqa: ARG005  (one signature for all)
-    "losing": ("Losing seats", lambda one: one.signal in LOSING),
-    "needing": ("Needing seats", lambda one: one.signal in NEEDING),
-    "steady": ("Steady", lambda one: one.signal == "steady"),
-    "unknown": ("No data", lambda one: one.signal == "insufficient_data"),
-    "changed": ("Changed this week", lambda one: one.changed),
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """A chip: its words, and what it shows."""
+
+    words: str
+    signals: frozenset[str] | None = None
+    changed: bool = False
+
+    def shows(self, one: Count) -> bool:
+        """Whether these rows are shown."""
+        return (self.signals is None or one.signal in self.signals) and (one.changed or not self.changed)
+
+
+FILTERS: dict[str, Filter] = {
+    "all": Filter(words="All"),
+    "losing": Filter(words="Losing seats", signals=LOSING),
+    "needing": Filter(words="Needing seats", signals=NEEDING),
+    "steady": Filter(words="Steady", signals=frozenset({"steady"})),
+    "unknown": Filter(words="No data", signals=frozenset({"insufficient_data"})),
+    "changed": Filter(words="Changed this week", changed=True),
 }
-HEADS = ((30, "In 30 days"), (90, "31 to 90 days"), (HORIZON, "91 to 180 days"))
-PAST, LATER = "Past their date", "Later, but moving now"
-
-
-def _value(one: Standing) -> float:
-    return money.major(one.value) if one.value else -1.0
-
-
-SORTS: dict[str, Callable[[Standing], Any]] = {
-    "renews": lambda one: (one.renewal or date.max, one.account.casefold(), one.offering),
-    "customer": lambda one: (one.account.casefold(), one.offering),
-    "signal": lambda one: (ORDER.index(one.signal), -_value(one)),
-    "seats": lambda one: -1.0 if one.used is None or not one.seats else one.used / one.seats,
-    "value": _value,
+HEADS = {
+    -1: "Past their date",
+    30: "In 30 days",
+    90: "31 to 90 days",
+    HORIZON: "91 to 180 days",
+    None: "Later, but moving now",
 }
+IN_TIME = (30, 90, HORIZON)
+SORTS = ("renews", "customer", "signal", "seats", "value")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +71,7 @@ class Query:
     owner: str = ""
     words: str = ""
     sort: str = "renews"
+    after: str = ""
 
     @property
     def key(self) -> str:
@@ -79,15 +88,37 @@ class Query:
         return f"-{key}" if self.sort == key else key
 
 
-def query(show: str, owner: str, words: str, sort: str) -> Query:
+def query(show: str, owner: str, words: str, sort: str, after: str = "") -> Query:
     """The query of these arguments, each from an address and so perhaps nonsense."""
     known = sort.removeprefix("-") in SORTS
-    return Query(show=show if show in FILTERS else "all", owner=owner, words=words, sort=sort if known else "renews")
+    return Query(
+        show=show if show in FILTERS else "all",
+        owner=owner,
+        words=words,
+        sort=sort if known else "renews",
+        after=after,
+    )
+
+
+def asked_of(query: Query, most: int | None = SHOWN) -> Asked:
+    """What the portfolio is asked for; at most so many rows, None: all that fit."""
+    fits = FILTERS[query.show]
+    return Asked(
+        within=HORIZON,
+        signals=None if fits.signals is None else frozenset(map(Signal, fits.signals)),
+        changed=fits.changed,
+        owner=query.owner,
+        words=query.words,
+        order=query.key,
+        down=query.down,
+        after=query.after,
+        most=most,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Rows under one head; `total` is what they are worth a year."""
+    """Rows under one head; `count` of all that belong there, and `total`: what they are worth."""
 
     head: str
     rows: Sequence[Standing]
@@ -97,57 +128,50 @@ class Group:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Board:
-    """The page. `due`: all that renews within the horizon, filters aside. `hidden`: rows that fit, but are too many."""
+    """The page. `rows`: how many fit. `due`: counts of all that renews within the horizon, filters aside.
+
+    `more`: after which row the next page begins; "" where this one is the last.
+    """
 
     query: Query
     groups: Sequence[Group]
     counts: dict[str, int]
     owners: Sequence[str]
-    due: Sequence[Standing]
-    hidden: int
-
-    @property
-    def rows(self) -> int:
-        """How many fit."""
-        return sum(group.count for group in self.groups) + self.hidden
+    due: Sequence[Count]
+    rows: int
+    more: str
 
 
-def board(standings: Sequence[Standing], asked: Query, shown: int | None = SHOWN) -> Board:
-    """The board of these standings as `asked` for; `shown` rows at most, None: all."""
-    on_it = [one for one in standings if one.is_due(HORIZON)]
-    mine = [one for one in on_it if _fits(one, asked)]
-    fitting = sorted(filter(FILTERS[asked.show][1], mine), key=SORTS[asked.key], reverse=asked.down)
+def board(found: Page, asked: Query) -> Board:
+    """The board of this page."""
+    fitting = [one for one in found.fitting if FILTERS[asked.show].shows(one)]
     return Board(
         query=asked,
-        groups=_groups(fitting[:shown], grouped=asked.sort == "renews"),
-        counts={name: sum(map(fits, mine)) for name, (_, fits) in FILTERS.items()},
-        owners=sorted({one.owner for one in on_it if one.owner}),
-        due=[one for one in on_it if _head(one) not in {PAST, LATER}],
-        hidden=max(0, len(fitting) - shown) if shown is not None else 0,
+        groups=_groups(found.rows, fitting, grouped=asked.sort == "renews"),
+        counts={name: _rows(one for one in found.fitting if chip.shows(one)) for name, chip in FILTERS.items()},
+        owners=found.owners,
+        due=[one for one in found.due if one.span in IN_TIME],
+        rows=_rows(fitting),
+        more=found.rows[-1].entitlement_id if found.more and found.rows else "",
     )
 
 
-def _fits(one: Standing, asked: Query) -> bool:
-    if not asked.words:
-        return asked.owner in {"", one.owner}
-    words = asked.words.casefold()
-    found = words in f"{one.account} {one.offering} {one.account_id} {one.entitlement_id}".casefold()
-    return found and asked.owner in {"", one.owner}
+def _rows(counts: Iterable[Count]) -> int:
+    return sum(one.rows for one in counts)
 
 
-def _head(one: Standing) -> str:
-    left = one.days_left
-    if left is None:
-        return LATER
-    return PAST if left < 0 else next((head for days, head in HEADS if left <= days), LATER)
+def _worth(counts: Iterable[Count]) -> str:
+    return money.total(Money(amount_minor=one.amount_minor, currency=one.currency) for one in counts if one.currency)
 
 
-def _groups(rows: Sequence[Standing], *, grouped: bool) -> list[Group]:
-    heads = (PAST, *(head for _, head in HEADS), LATER) if grouped else ("",)
-    parts = [(head, [one for one in rows if not grouped or _head(one) == head]) for head in heads]
+def _groups(rows: Sequence[Standing], counts: Sequence[Count], *, grouped: bool) -> list[Group]:
+    if not grouped:
+        return [Group(head="", rows=rows, count=_rows(counts), total=_worth(counts))] if rows else []
+    parts = {span: [one for one in rows if span_of(one.days_left) == span] for span in HEADS}
+    of = {span: [one for one in counts if one.span == span] for span in HEADS}
     return [
-        Group(head=head, rows=part, count=len(part), total=money.total(one.value for one in part))
-        for head, part in parts
+        Group(head=HEADS[span], rows=part, count=_rows(of[span]), total=_worth(of[span]))
+        for span, part in parts.items()
         if part
     ]
 
@@ -160,12 +184,11 @@ def number(count: int) -> str:
     return NUMBERS[count] if count < len(NUMBERS) else f"{count:,}"
 
 
-def headline(due: Sequence[Standing]) -> str:
+def headline(due: Sequence[Count]) -> str:
     """9 renewals in 180 days, $313,700: three lose seats, two need more."""
-    signals = Counter(str(one.signal) for one in due)
-    losing, needing = (sum(signals[name] for name in names) for names in (LOSING, NEEDING))
-    worth = money.total(one.value for one in due)
-    said = f"{len(due):,} renewal{'' if len(due) == 1 else 's'} in {HORIZON} days" + (f", {worth}" if worth else "")
+    losing, needing = (_rows(one for one in due if one.signal in names) for names in (LOSING, NEEDING))
+    count, worth = _rows(due), _worth(due)
+    said = f"{count:,} renewal{'' if count == 1 else 's'} in {HORIZON} days" + (f", {worth}" if worth else "")
     if not due:
         return f"Nothing renews in {HORIZON} days"
     lose, need = ("s" if count == 1 else "" for count in (losing, needing))
@@ -250,7 +273,7 @@ def overview(standings: Sequence[Standing]) -> Overview:
     return Overview(
         tallies=[_tally(standings, signal) for signal in SIGNALS],
         moved=sorted(
-            (one for one in standings if one.changed), key=lambda one: (ORDER.index(one.signal), -_value(one))
+            (one for one in standings if one.changed), key=lambda one: (ORDER.index(one.signal), -worth_of(one))
         ),
         entitlements=len(standings),
         accounts=len({one.account_id for one in standings}),

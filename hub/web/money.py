@@ -9,8 +9,6 @@ if TYPE_CHECKING:
     from hub.usage.portfolio import Money
 
 SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥"}
-WHOLE = frozenset({"CLP", "ISK", "JPY", "KRW", "PYG", "UGX", "VND", "XAF", "XOF", "XPF"})
-THOUSANDTHS = frozenset({"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"})
 
 
 def money(amount: Money | None) -> str:
@@ -24,8 +22,7 @@ def money(amount: Money | None) -> str:
 
 def major(amount: Money) -> float:
     """The amount in whole units of its currency (ISO 4217)."""
-    digits = 0 if amount.currency in WHOLE else 3 if amount.currency in THOUSANDTHS else 2
-    return float(amount.amount_minor / 10**digits)
+    return amount.major
 
 
 def total(amounts: Iterable[Money | None]) -> str:

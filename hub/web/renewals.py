@@ -87,20 +87,22 @@ def _badge(signal: str) -> tuple[str, str, str]:
 def _board(usage: Blueprint, hub: Hub) -> None:
     @usage.get("/renewals")
     def renewals() -> str:
-        made = board.board(hub.portfolio.standings(board.HORIZON), _asked())
+        asked = _asked()
+        made = board.board(hub.portfolio.page(board.asked_of(asked)), asked)
         facts = {
             "headline": board.headline(made.due),
             "as_of": hub.portfolio.as_of(),
             "args": _args(made.query),
             "weeks": hub.portfolio.weeks([one.entitlement_id for group in made.groups for one in group.rows]),
         }
-        return render_template("renewals.html", page="renewals", board=made, filters=board.FILTERS, **facts)
+        return render_template(
+            "renewals.html", page="renewals", board=made, filters=board.FILTERS, shown=board.SHOWN, **facts
+        )
 
     @usage.get("/renewals.csv")
     def renewals_csv() -> Response:
         asked = _asked()
-        made = board.board(hub.portfolio.standings(board.HORIZON), asked, shown=None)
-        rows = [board.csv_row(one) for group in made.groups for one in group.rows]
+        rows = [board.csv_row(one) for one in hub.portfolio.page(board.asked_of(asked, None)).rows]
         return pictures.as_file(csvs.table(board.CSV_NAMES, rows), "renewals.csv")
 
     @usage.get("/portfolio")
@@ -109,7 +111,7 @@ def _board(usage: Blueprint, hub: Hub) -> None:
 
 
 def _asked() -> board.Query:
-    names = ("show", "owner", "q", "sort")
+    names = ("show", "owner", "q", "sort", "after")
     return board.query(*(request.args.get(name, "").strip()[:200] for name in names))
 
 

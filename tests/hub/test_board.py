@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hub.usage.history import Signal
-from hub.usage.portfolio import Money
+from hub.usage.portfolio import Money, page_of
 from hub.web import board, csvs, money
 from sandbox.customers import AS_OF, shelf
 
@@ -25,8 +25,8 @@ def renewing(days: int | None, signal: Signal = Signal.STEADY, **values: Any) ->
 
 
 def made(*rows: Any, **asked: str) -> board.Board:
-    query = board.query(*(asked.get(name, "") for name in ("show", "owner", "words", "sort")))
-    return board.board(rows or STANDINGS, query)
+    query = board.query(*(asked.get(name, "") for name in ("show", "owner", "words", "sort", "after")))
+    return board.board(page_of(rows or STANDINGS, board.asked_of(query)), query)
 
 
 def names(found: board.Board) -> list[str]:
@@ -52,7 +52,7 @@ def test_a_row_stands_in_its_window_and_what_moves_is_shown_early(
 def test_the_headline_counts_and_adds_what_renews() -> None:
     assert board.headline(made().due) == "9 renewals in 180 days, $295,700: three lose seats, two need more"
     assert board.headline([]) == "Nothing renews in 180 days"
-    one = board.headline([renewing(5, Signal.AT_RISK, value=None)])
+    one = board.headline(made(renewing(5, Signal.AT_RISK, value=None)).due)
     assert one == "1 renewal in 180 days: one loses seats, no need more"
 
 
@@ -76,11 +76,16 @@ def test_a_chip_counts_what_it_would_show() -> None:
     assert found.counts["changed"] == 1
 
 
-def test_too_many_rows_are_counted_and_never_lost_from_the_export() -> None:
-    many = [renewing(n % 180, account=f"Customer {n}") for n in range(board.SHOWN + 20)]
-    found = made(*many)
-    assert (found.hidden, found.rows, len(names(found))) == (20, board.SHOWN + 20, board.SHOWN)
-    assert len(names(board.board(many, board.Query(), shown=None))) == board.SHOWN + 20
+def test_pages_follow_each_other_and_the_export_has_all() -> None:
+    ids = [f"ent_{n}" for n in range(2 * board.SHOWN + 20)]
+    many = [renewing(n % 180, account=f"Customer {n}", entitlement_id=id_) for n, id_ in enumerate(ids)]
+    first = made(*many)
+    second = made(*many, after=first.more)
+    third = made(*many, after=second.more)
+    assert (first.rows, len(names(first)), third.more) == (len(many), board.SHOWN, "")
+    assert sorted(names(first) + names(second) + names(third)) == sorted(one.account for one in many)
+    assert sum(group.count for group in first.groups) <= len(many)
+    assert len(page_of(many, board.asked_of(board.Query(), None)).rows) == len(many)
 
 
 @pytest.mark.parametrize(

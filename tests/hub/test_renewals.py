@@ -10,18 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import select, update
 
 from connectors.emulation import serving
+from connectors.hubspot.emulator import TOKEN, HubspotEmulator
 from connectors.salesforce import Settings, connect
 from connectors.salesforce.emulator import SalesforceEmulator
 from hub import renewals, summaries
+from hub.cli import main
 from hub.domain import UsageSummary
 from hub.errors import ConfigurationError
 from hub.ports import Connector, Outcome
 from hub.store import Store, pushes
 from hub.store.migrate import upgrade
 from hub.store.schema import crm_push, review
+from hub.store.schema import worth as kept_worth
 from tests.conformance import deps
 from tests.connectors.salesforce.conftest import a_summary
 from tests.hub.doors import a_config, hub
@@ -250,3 +254,86 @@ def test_a_bare_org_is_brought_to_its_first_rows_by_the_command_line(
     assert "1 created, 1 updated" in done.stdout
     planned = hub(config, "salesforce", "push", "--plan", "--summaries", str(file))
     assert "A push would change 0 fields of 0 records; 2 stay as they are." in planned.stdout
+
+
+def test_another_CRM_is_set_up_and_told_by_a_command_of_its_own(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    portal = HubspotEmulator()
+    company = portal.add("companies", name="Acme")
+    file = rows_of(tmp_path, {"account_ref": company, "seats_licensed": 10})
+    with serving(portal) as address:
+        told = f'\n[connections.hs]\nkind = "hubspot"\nbase_url = "{address}"\naccess_token = "{TOKEN}"\n'
+        config.write_text(config.read_text() + told)
+        monkeypatch.setenv("HUB_CONFIG", str(config))
+        words = ["hubspot", "install", "--summaries", str(file), "--json"]
+        done = CliRunner().invoke(main, words, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert [one["outcome"] for one in json.loads(done.stdout)["results"]] == ["updated"]
+    assert portal.rows["companies"][company]["license_seats"] == "10"
+
+
+# what renewals are worth, and whose they are
+
+
+def worth(store: Store) -> dict[str, tuple[int | None, str, str]]:
+    with store.read() as conn:
+        return {
+            one.entitlement: (one.amount_minor, one.currency, one.owner) for one in conn.execute(select(kept_worth))
+        }
+
+
+def a_renewal(org: SalesforceEmulator, account: str, **values: Any) -> str:
+    known = {"Name": "Renewal", "StageName": "Prospecting", "Type": "Renewal", "CloseDate": "2027-09-15"}
+    return str(org.add("Opportunity", **known, AccountId=account, **values)["Id"])
+
+
+def test_the_amount_of_a_renewal_is_split_by_seats_and_its_owner_is_kept(
+    store: Store, org: SalesforceEmulator, url: str, account: str
+) -> None:
+    known = {"consumer_key": "sandbox-consumer", "consumer_secret": "sandbox-secret", "currency": "USD"}
+    crm = connect("sf", Settings(base_url=url, **known), deps())
+    renewal = a_renewal(org, account, Amount=100.01)
+    rows = [a_summary(account, "ent_1", seats_licensed=2), a_summary(account, "ent_2", seats_licensed=1)]
+    pushed(store, crm, *rows)
+    owner = worth(store)["ent_1"][2]
+    assert owner
+    assert worth(store) == {"ent_1": (6668, "USD", owner), "ent_2": (3333, "USD", owner)}
+    org.records.update(
+        org.records.kinds["opportunity"],
+        org.records.get(org.records.kinds["opportunity"], renewal),
+        {"StageName": "Closed Won"},
+    )
+    pushed(store, crm, *rows)
+    assert worth(store) == {"ent_1": (None, "", owner), "ent_2": (None, "", owner)}
+
+
+def test_an_amount_whose_currency_nobody_names_is_unknown(
+    store: Store, org: SalesforceEmulator, crm: Connector, account: str
+) -> None:
+    a_renewal(org, account, Amount=100.0)
+    pushed(store, crm, a_summary(account))
+    assert worth(store)["ent_1"][:2] == (None, "")
+
+
+def test_a_hidden_amount_costs_the_push_nothing(
+    store: Store, org: SalesforceEmulator, crm: Connector, account: str
+) -> None:
+    a_renewal(org, account, Amount=100.0)
+    org.hidden.add("opportunity.amount")
+    assert set(pushed(store, crm, a_summary(account))) == {"created", "updated"}
+    assert worth(store)["ent_1"][0] is None
+
+
+def test_what_is_matched_no_more_has_no_worth(
+    store: Store, org: SalesforceEmulator, crm: Connector, account: str
+) -> None:
+    pushed(store, crm, a_summary(account), a_summary(account, "ent_2"))
+    assert set(worth(store)) == {"ent_1", "ent_2"}
+    pushed(store, crm, a_summary("nobody"))
+    assert set(worth(store)) == {"ent_2"}
+
+
+def test_a_plan_keeps_no_worth(store: Store, crm: Connector, account: str) -> None:
+    renewals.plan(store, crm, [a_summary(account)])
+    assert worth(store) == {}

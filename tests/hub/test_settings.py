@@ -98,7 +98,12 @@ MISTAKES = [
     ("[[catalog]]", "[catalog]", "", "[[catalog]]"),
     ("[hub]\n", "[hub\n", "", "TOML"),
     # connections
-    ('kind = "stripe"', 'kind = "strpe"', "[connections.stripe]", "known: stripe, zentitle, fastspring, salesforce"),
+    (
+        'kind = "stripe"',
+        'kind = "strpe"',
+        "[connections.stripe]",
+        "known: stripe, zentitle, fastspring, salesforce, hubspot",
+    ),
     ('kind = "stripe"\n', "", "[connections.stripe]", 'kind = "stripe"'),
     ("[connections.stripe]", "[connections.Stripe]", "[connections]", "a-z, 0-9 and -"),
     ("[connections.stripe]", '[connections."a b"]', "[connections]", "a-z, 0-9 and -"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -10,14 +12,15 @@ import pytest
 from sqlalchemy import Engine, event, insert
 
 from hub.collecting.collector import Collector
-from hub.collecting.portfolio import RecordPortfolio
+from hub.collecting.portfolio import RecordPortfolio, keep_board
 from hub.collecting.summarizing import summarize
 from hub.settings import Usage
-from hub.store import Store, records, seats, signals
+from hub.store import Store, boards, records, seats, signals, worths
 from hub.store import portfolio as stored
 from hub.store.schema import customer_link, grant, signal, summary, verdict
-from hub.usage.portfolio import Standing
+from hub.usage.portfolio import Asked, Page, Standing, page_of
 from hub.usage.seatdays import SeatDay
+from hub.usage.signal import DOWN, Signal
 from tests.factories import a_ref
 from tests.hub.usage.test_importing import a_collector, know
 from tests.hub.usage.test_summarizing import END, JUDGES, due, use
@@ -212,3 +215,109 @@ def test_the_terms_of_lines_that_renew_themselves_are_kept_with_them(store: Stor
     paid(store, date(2027, 1, 1))
     with store.read() as conn:
         assert conn.execute(grant.select()).one().renews_days == 31
+
+
+# the board's page: the same rows, order and counts as by the rule, out of SQL
+
+
+def portfolio_of(store: Store) -> RecordPortfolio:
+    return RecordPortfolio(store, Usage())
+
+
+def a_market(store: Store, count: int = 40) -> None:
+    """Entitlements of every kind, some alike in what they are sorted by, some with names that databases sort oddly."""
+    rng = random.Random(7)
+    names = ("Ärmel", "acme", "Zeta", "Éclair", "beta 2", "Beta_1")
+    for n in range(count):
+        id_ = f"ent_{n}"
+        told_as = rng.choice(list(Signal)).value
+        judged(store, id_, signal=told_as, customer_id=f"cust_{n % 17}", used=rng.choice([None, 2.0, 4.0]))
+        paid(store, TODAY + timedelta(days=rng.choice([-31, -30, -1, 0, 30, 31, 90, 91, 180, 181])), id_)
+        if n % 3 == 0:
+            told(
+                store,
+                id_,
+                TODAY - timedelta(days=rng.choice([2, 6, 7, 8])),
+                told_as,
+                rng.choice(["steady", told_as, None]),
+            )
+    links = [{"alias": f"a{n}", "account_ref": names[n % len(names)], "zentitle_id": f"cust_{n}"} for n in range(17)]
+    store.write(lambda conn: conn.execute(insert(customer_link), links))
+    amounts = {
+        f"ent_{n}": worths.Known(amount_minor=n % 5 * 100, currency=("USD", "JPY")[n % 2], owner=f"O{n % 3}")
+        for n in range(0, count, 2)
+    }
+    store.write(lambda conn: worths.put(conn, "crm", list(amounts), amounts))
+
+
+def test_a_page_has_what_the_rule_says_in_its_order_and_counts_it(store: Store) -> None:
+    a_market(store)
+    with store.read() as conn:
+        every = stored.standings(conn, TODAY)
+    portfolio = portfolio_of(store)
+    asks = [
+        {"order": order, "down": down}
+        for order in ("renews", "customer", "signal", "seats", "value")
+        for down in (False, True)
+    ]
+    asks += [{"signals": DOWN}, {"changed": True}, {"owner": "O1"}, {"words": "BETA_"}, {"words": "%"}]
+    for ask in asks:
+        asked = Asked(within=180, **ask)
+        found, ruled = page_at(portfolio, asked), page_of(every, asked)
+        assert [one.entitlement_id for one in found.rows] == [one.entitlement_id for one in ruled.rows], ask
+        assert set(found.fitting) == set(ruled.fitting), ask
+        assert (set(found.due), list(found.owners)) == (set(ruled.due), list(ruled.owners)), ask
+        assert {one.entitlement_id: one for one in found.rows} == {one.entitlement_id: one for one in ruled.rows}
+
+
+def page_at(portfolio: RecordPortfolio, asked: Asked) -> Page:
+    keep_board(portfolio.store)
+    with portfolio.store.read() as conn:
+        return boards.page(conn, TODAY, asked)
+
+
+def test_pages_follow_each_other_without_gap_or_repetition(store: Store) -> None:
+    a_market(store, 25)
+    portfolio = portfolio_of(store)
+    for order, down in (("renews", False), ("renews", True), ("signal", True), ("value", False)):
+        asked = Asked(within=180, order=order, down=down, most=4)
+        assert paged(portfolio, asked) == [
+            one.entitlement_id for one in page_at(portfolio, replace(asked, most=None)).rows
+        ]
+
+
+def paged(portfolio: RecordPortfolio, asked: Asked) -> list[str]:
+    """The ids of all pages, one after the other."""
+    found = page_at(portfolio, asked)
+    ids = [one.entitlement_id for one in found.rows]
+    return ids + (paged(portfolio, replace(asked, after=ids[-1])) if found.more else [])
+
+
+def test_a_page_tells_what_was_written_a_moment_ago(store: Store) -> None:
+    judged(store)
+    portfolio, asked = portfolio_of(store), Asked(within=100_000)
+    paid(store, TODAY + timedelta(days=10))
+    keep_board(store)
+    assert [one.owner for one in portfolio.page(asked).rows] == [""]
+    known = worths.Known(amount_minor=100, currency="EUR", owner="Iris")
+    store.write(lambda conn: worths.put(conn, "crm", ["ent_1"], {"ent_1": known}))
+    store.write(lambda conn: signals.put_signal(conn, "ent_1", VALUES | {"signal": "dormant"}, seen=1))
+    (one,) = portfolio.page(asked).rows
+    assert (one.owner, one.signal) == ("Iris", "dormant")
+    assert [(count.signal, count.currency, count.amount_minor) for count in portfolio.page(asked).due] == [
+        ("dormant", "EUR", 100)
+    ]
+    store.write(lambda conn: seats.forget(conn, ["ent_1"]))
+    assert portfolio.page(asked).rows == []
+
+
+def test_once_a_day_names_that_changed_in_silence_are_told(store: Store) -> None:
+    judged(store)
+    portfolio, asked = portfolio_of(store), Asked(within=100_000, words="ACME")
+    keep_board(store)
+    link = {"alias": "zen:cust_1", "account_ref": "acme", "zentitle_id": "cust_1"}
+    store.write(lambda conn: conn.execute(insert(customer_link).values(**link)))
+    assert portfolio.page(asked).rows == []
+    store.write(lambda conn: records.drop_cursor(conn, boards.WALKED))
+    keep_board(store)
+    assert [one.account for one in portfolio.page(asked).rows] == ["acme"]
