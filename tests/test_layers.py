@@ -108,7 +108,7 @@ def test_only_wiring_imports_connectors() -> None:
 @pytest.mark.parametrize("vendor", sorted(path.parent.name for path in (ROOT / "connectors").glob("*/__init__.py")))
 def test_a_connector_knows_the_hub_s_values_and_no_other_connector(vendor: str) -> None:
     mine = of(f"connectors.{vendor}")
-    others = rf"connectors\.(?!{vendor}\b|http\b|wire\b|settings\b|jsonsafe\b|emulation(_sending)?\b)\w"
+    others = rf"connectors\.(?!{vendor}\b|http\b|wire\b|settings\b|jsonsafe\b|fields\b|emulation(_sending)?\b)\w"
     inside = r"hub\.(?!(domain|errors|ports|signing|settings)\b)\w"
     assert mine
     assert offenders(mine, re.compile(f"{others}|{inside}")) == []
