@@ -187,7 +187,12 @@ SALESFORCE_SENDER = Sender(
     an_event=a_salesforce_callout,
     type_of=lambda body: str(body["object"]),
 )
-SENDERS = {"salesforce": SALESFORCE_SENDER, "fastspring": FASTSPRING_SENDER, "stripe": STRIPE_SENDER, "zentitle": ZENTITLE_SENDER}
+SENDERS = {
+    "salesforce": SALESFORCE_SENDER,
+    "fastspring": FASTSPRING_SENDER,
+    "stripe": STRIPE_SENDER,
+    "zentitle": ZENTITLE_SENDER,
+}
 
 
 # vendors that are asked
@@ -232,7 +237,7 @@ def _fastspring_with_credentials(url: str) -> dict[str, Any]:
 SELLERS = {
     "salesforce": Seller(
         module=connectors.salesforce,
-        settings=lambda url: _salesforce_settings(url),  # it is defined below
+        settings=lambda url: _salesforce_settings(url),  # noqa: PLW0108  (it is defined below)
         subject=Ref(source="vendor-eu", kind="opportunity", id="006000000000001AAA"),
     ),
     "fastspring": Seller(

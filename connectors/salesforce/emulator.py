@@ -89,7 +89,7 @@ class SalesforceEmulator(Emulator):
         self.records.after.append(self._vendor_flow)
         self.outbound = Outbound(self.records, self.org_id)
         self.records.after.append(self.outbound.noted)
-        self.stale_reads = 0
+        self.stale_reads, self.by_people = 0, True
         self._seed(installed=installed)
 
     def _seed(self, *, installed: bool) -> None:
@@ -115,7 +115,7 @@ class SalesforceEmulator(Emulator):
 
     def _edits(self, name: str, column: Column) -> bool:
         of = f"{name}.{column.name}".lower()
-        return not column.custom or any(of in one.edits for one in self._assigned())
+        return self.by_people or not column.custom or any(of in one.edits for one in self._assigned())
 
     def _may(self, name: str, want: str) -> bool:
         if want in self.denied.get(name.lower(), ()):
@@ -239,9 +239,9 @@ class SalesforceEmulator(Emulator):
 
     def answer(self, request: Request) -> Response:
         with self.lock:
-            self.outbound.quiet = True  # the hub's user
+            self.by_people, self.outbound.quiet = False, True  # the hub's user
             response = self._answer(request)
-            self.outbound.quiet = False
+            self.by_people, self.outbound.quiet = True, False
         if request.path.startswith("/services/data"):
             response.headers["Sforce-Limit-Info"] = f"api-usage={self.api_used}/{self.api_limit}"
         return response

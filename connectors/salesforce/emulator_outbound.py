@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from html import escape
 from typing import Any
-from xml.sax.saxutils import escape
 
 from connectors.emulation_sending import Delivery, Sender
 from connectors.salesforce.emulator_records import Record, Records

@@ -95,6 +95,7 @@ def message_in(body: bytes) -> Message:
     parser.EntityDeclHandler = _no_document_type
     parser.ProcessingInstructionHandler = _no_instruction
     try:
+        body.decode()  # else expat would go by a byte order mark of UTF-16
         parser.Parse(body, True)
     except (expat.ExpatError, ValueError) as error:
         raise UnreadableError("the message is no XML in UTF-8") from error
