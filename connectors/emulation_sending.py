@@ -26,6 +26,7 @@ class Delivery:
 
     request  attempt (1, 2, ...) -> body and headers
     tries    how often at most; None: as often as is configured
+    taken    whether an answer (status, body) ends it; a 2xx, where a vendor reads no more than that
     """
 
     event: str
@@ -34,6 +35,7 @@ class Delivery:
     url: str
     request: Callable[[int], tuple[bytes, dict[str, str]]]
     tries: int | None = None
+    taken: Callable[[int, bytes], bool] = lambda status, _body: 200 <= status < 300
     attempts: int = 0
 
 
@@ -175,7 +177,7 @@ class Sender:
             )
         except urllib3.exceptions.HTTPError:
             return False
-        return 200 <= answer.status < 300
+        return delivery.taken(answer.status, answer.data)
 
     def _finish(self, delivery: Delivery, *, sent: bool) -> None:
         last = delivery.attempts >= (self.tries if delivery.tries is None else delivery.tries)

@@ -145,6 +145,20 @@ class Purchase:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sold:
+    """What became of one line of a sale. state: on, off, waiting, refused; `problem` says why it waits, else "".
+
+    entitlement_id and activation_code are "" while there are none.
+    """
+
+    line: str
+    entitlement_id: str
+    activation_code: str
+    state: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reason:
     """Why a field is wanted so: the policy rule's name, a sentence, and the purchase lines it came from."""
 

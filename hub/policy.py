@@ -284,7 +284,19 @@ def flags_of(purchase: Purchase, wanted: Sequence[License], held: Collection[str
     """What a person is to be told; `held`: the offerings that this purchase is known to have."""
     unsold = [one.offering for one in wanted if one.enabled is None and one.offering not in held]
     told = [f"maintenance of {sku} is paid, but this purchase sold no such license: set its date" for sku in unsold]
-    return (*purchase.flags, *(Flag(kind="maintenance alone", text=text) for text in told))
+    return (
+        *purchase.flags,
+        *(Flag(kind="maintenance alone", text=text) for text in told),
+        *_taken_back(purchase, held),
+    )
+
+
+def _taken_back(purchase: Purchase, held: Collection[str]) -> tuple[Flag, ...]:
+    """A sale that is open again, or lost after it was won, is no reason to switch off: a person decides (ADR 0019)."""
+    if purchase.standing is not Standing.PENDING or not held:
+        return ()
+    text = f"{', '.join(sorted(held))} was licensed, and the sale is {purchase.status!r} now: nothing was changed"
+    return (Flag(kind="sale reopened", text=text),)
 
 
 def expiry_of(wanted: License, entitlement: Entitlement) -> datetime | None:

@@ -25,8 +25,19 @@ from hub.domain import (
     Ref,
     SeatLogPage,
     SeatRow,
+    Sold,
     Told,
 )
+
+PATH_KEY = ":key"  # beside the headers: what follows the connection in the path; no header can have this name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """The body of an answer, where the vendor reads more of it than the status."""
+
+    body: bytes
+    content_type: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,8 +139,8 @@ class Webhooks(Protocol):
     def verify(self, body: bytes, headers: Mapping[str, str], now: float) -> None:
         """Raises VerificationError unless `body` (raw bytes) is proven to be the vendor's.
 
-        RetryableError: the key that would tell can't be had now. `headers` has lower-case names; `now` is machine
-        time in epoch seconds.
+        RetryableError: the key that would tell can't be had now. `headers` has lower-case names, and PATH_KEY where
+        the path went on after the connection's name; `now` is machine time in epoch seconds.
         """
 
     def normalise(self, body: bytes, headers: Mapping[str, str]) -> Sequence[Envelope]:
@@ -383,6 +394,9 @@ class Connector:
     findings that say what is left to do, None where the vendor has no such call.
     partly: the body of a 202 that acknowledges these event ids alone, so that the others of one request come again;
     None where the vendor knows all or nothing.
+    replying: the body that tells a sender of this content type that its request is recorded, or (kept=False) that it
+    is not; None: the status says it.
+    sold: what ought to stand on the lines of a sale where it was sold, as records for `crm`; None: nothing is told.
     """
 
     name: str
@@ -395,6 +409,8 @@ class Connector:
     crm_setup: CrmSetup | None = None
     fulfillment: Fulfillment | None = None
     partly: Callable[[Sequence[str]], bytes] | None = None
+    replying: Callable[[str, bool], Reply | None] = lambda _content_type, _kept: None
+    sold: Callable[[Sequence[Sold]], Sequence[CrmRecord]] | None = None
     catalog_key: str = ""  # the key in [[catalog]] rows that speaks of this vendor
     base_url: str = ""
     check: Callable[[], Sequence[Finding]] | None = None

@@ -18,6 +18,7 @@ from hub.usage.portfolio import Money
 
 log = structlog.get_logger()
 REFRESH_S = 7 * 86_400.0  # what did not change is sent again after a week: somebody may have changed it there
+FOR_EVER_S = 100 * 365 * 86_400.0
 KEPT_AT_ONCE = 200  # results are kept in parts, so that a push that is cut off does not send all again
 
 
@@ -48,6 +49,15 @@ def push(store: Store, connector: Connector, summaries: Iterable[UsageSummary]) 
     yield from (_unchanged(record) for record in same)
     digests = {(record.object, record.key): record.digest for record in fresh}
     yield from _kept(store, connector.name, crm.push(fresh), digests)
+
+
+def push_records(store: Store, connection: Connector, wanted: Sequence[CrmRecord]) -> Iterator[PushResult]:
+    """Makes these records so; what the CRM took as it is now is not sent again, however long ago. As `push`."""
+    with store.read() as conn:
+        known = pushes.taken(conn, connection.name, FOR_EVER_S)
+    fresh = [one for one in wanted if known.get((one.object, one.key)) != one.digest]
+    digests = {(one.object, one.key): one.digest for one in fresh}
+    yield from _kept(store, connection.name, _crm_of(connection).push(fresh) if fresh else (), digests)
 
 
 def _fresh(

@@ -26,6 +26,7 @@ from hub.collecting.hearing import hear
 from hub.collecting.listing import Listing
 from hub.collecting.logs import read_logs
 from hub.collecting.portfolio import keep_board
+from hub.confirming import tell_sold
 from hub.drain import left_alone
 from hub.errors import HubError
 from hub.leases import LeaseBook
@@ -47,6 +48,7 @@ STOP_S = 30.0
 HEAR_S, COUNT_S = 10.0, 60.0
 PRUNE_AGAIN_S = 3600.0  # so often a clock asks whether a table was not pruned for a day
 SEAT_CHORES = ("poll", "hear seats", "count seats", "read seat logs")  # leases: one process at a time does each
+CONFIRM_S = 30.0  # so often a clock asks what became of sales since it was last told
 TELL_AGAIN_S = 900.0  # so often a clock asks whether a CRM is to be told
 POLL_AGAIN_S = 60.0  # so often a clock asks whether the list of entitlements is to be read
 
@@ -85,6 +87,7 @@ def tick_for_ever(hub: Hub) -> None:
         _Chore("keep board", HEAR_S, _keep_board),
         _Chore("prune", PRUNE_AGAIN_S, _prune),
         _Chore("tell CRM", TELL_AGAIN_S, _tell_crms),
+        _Chore("tell what became of sales", CONFIRM_S, _tell_sold),
     ]
     placed = partial(_ring_for_deliveries, hub)
     threading.Thread(target=sequencer.run, args=(hub.store, hub.connectors, stop, placed), name="sequencer").start()
@@ -202,6 +205,13 @@ def _tell_crms(hub: Hub) -> None:
     for name, one in hub.connectors.items():
         if one.crm is not None and not limits.stopping.is_set():
             _alone(hub, f"tell {name}", partial(push_if_due, hub, one))
+
+
+def _tell_sold(hub: Hub) -> None:
+    """What became of sales, to where they were sold."""
+    for name, one in hub.connectors.items():
+        if one.sold is not None and not limits.stopping.is_set():
+            _alone(hub, f"confirm {name}", partial(tell_sold, hub, one))
 
 
 def _alone(hub: Hub, key: str, work: Callable[[], object], *, rings: bool = False) -> None:

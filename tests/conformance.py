@@ -158,7 +158,42 @@ FASTSPRING_SENDER = Sender(
     an_event=a_fastspring_event,
     type_of=lambda body: str((body.get("events") or [body])[0]["type"]),
 )
-SENDERS = {"fastspring": FASTSPRING_SENDER, "stripe": STRIPE_SENDER, "zentitle": ZENTITLE_SENDER}
+ORG = "00D000000000001"
+
+
+def a_salesforce_callout(id_: str, type_: str) -> bytes:
+    """A callout of the org's own code about an object of this type."""
+    told = {"event_id": id_, "org_id": ORG, "object": type_, "id": "006000000000001"}
+    return json.dumps(told | {"occurred_at": "2026-09-21T14:13:20.000+0000"}).encode()
+
+
+def a_salesforce_signature(body: bytes, secret: str, at: float) -> str:
+    mac = hmac.new(secret.encode(), f"{int(at)}.".encode() + body, hashlib.sha256).hexdigest()
+    return f"t={int(at)},v1={mac}"
+
+
+def _selling_salesforce(secrets: list[str]) -> dict[str, Any]:
+    selling = {"organization_id": ORG, "sold_since": "2026-01-01", "webhook_secrets": secrets}
+    return _salesforce_settings("http://127.0.0.1:1") | selling
+
+
+SALESFORCE_SENDER = Sender(
+    module=connectors.salesforce,
+    settings=_selling_salesforce,
+    sign=lambda body, secret, at: {"x-hub-signature": a_salesforce_signature(body, secret, at)},
+    signature_header="x-hub-signature",
+    tolerance_s=300,
+    fixtures=FIXTURES / "salesforce" / "fixtures",
+    events={"Opportunity": "purchase.changed", "OpportunityLineItem": "purchase.changed"},
+    an_event=a_salesforce_callout,
+    type_of=lambda body: str(body["object"]),
+)
+SENDERS = {
+    "salesforce": SALESFORCE_SENDER,
+    "fastspring": FASTSPRING_SENDER,
+    "stripe": STRIPE_SENDER,
+    "zentitle": ZENTITLE_SENDER,
+}
 
 
 # vendors that are asked
@@ -201,6 +236,11 @@ def _fastspring_with_credentials(url: str) -> dict[str, Any]:
 
 
 SELLERS = {
+    "salesforce": Seller(
+        module=connectors.salesforce,
+        settings=lambda url: _salesforce_settings(url),  # noqa: PLW0108  (it is defined below)
+        subject=Ref(source="vendor-eu", kind="opportunity", id="006000000000001AAA"),
+    ),
     "fastspring": Seller(
         module=connectors.fastspring,
         settings=_fastspring_with_credentials,
@@ -257,7 +297,9 @@ LICENSORS = {
 
 def _salesforce_settings(url: str) -> dict[str, Any]:
     known = {"kind": "salesforce", "base_url": url, "consumer_key": "app"}
-    return known | {"consumer_secret": f"{CANARY}-consumer-secret"}
+    told = {"outbound_secrets": [f"{CANARY}-outbound-secret-of-32-characters"], "webhook_secrets": [CANARY]}
+    selling = {"organization_id": ORG, "sold_since": "2026-01-01"}
+    return known | {"consumer_secret": f"{CANARY}-consumer-secret"} | told | selling
 
 
 def _hubspot_settings(url: str) -> dict[str, Any]:

@@ -105,9 +105,9 @@ class Client:
 
     # reading
 
-    def query(self, text: str) -> Iterator[dict[str, Any]]:
-        """All records that the query finds, page by page."""
-        page = self._rest("GET", "query", params={"q": text}) or {}
+    def query(self, text: str, *, deleted: bool = False) -> Iterator[dict[str, Any]]:
+        """All records that the query finds, page by page; `deleted`: those in the recycle bin, too."""
+        page = self._rest("GET", "queryAll" if deleted else "query", params={"q": text}) or {}
         while True:
             yield from page.get("records", ())
             if page.get("done", True):

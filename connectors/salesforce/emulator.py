@@ -20,9 +20,11 @@ from connectors.emulation import Clock, Emulator, reply
 from connectors.salesforce import emulator_deploy, emulator_soql, metadata
 from connectors.salesforce.emulator_bulk import Bulk
 from connectors.salesforce.emulator_oauth import Denied, Tokens
-from connectors.salesforce.emulator_records import Access, Record, Records, Refusal, eighteen
+from connectors.salesforce.emulator_outbound import Outbound
+from connectors.salesforce.emulator_records import Access, Record, Records, Refusal
 from connectors.salesforce.emulator_schema import Column, Kind, copied, custom_kind, standard
 from connectors.salesforce.fields import INTEGRATION
+from connectors.salesforce.ids import eighteen
 
 OLDEST, NEWEST = 31, 66
 MOST_IN_A_CALL = 200
@@ -85,6 +87,9 @@ class SalesforceEmulator(Emulator):
         self.expire_at: int | None = None
         self.callouts: list[str] = []
         self.records.after.append(self._vendor_flow)
+        self.outbound = Outbound(self.records, self.org_id)
+        self.records.after.append(self.outbound.noted)
+        self.stale_reads, self.by_people = 0, True
         self._seed(installed=installed)
 
     def _seed(self, *, installed: bool) -> None:
@@ -110,7 +115,7 @@ class SalesforceEmulator(Emulator):
 
     def _edits(self, name: str, column: Column) -> bool:
         of = f"{name}.{column.name}".lower()
-        return not column.custom or any(of in one.edits for one in self._assigned())
+        return self.by_people or not column.custom or any(of in one.edits for one in self._assigned())
 
     def _may(self, name: str, want: str) -> bool:
         if want in self.denied.get(name.lower(), ()):
@@ -152,6 +157,17 @@ class SalesforceEmulator(Emulator):
         """A record that people made."""
         with self.lock:
             return self.records.insert(self.records.kinds[name.lower()], fields)
+
+    def change(self, name: str, id_: str, **fields: Any) -> Record:  # noqa: ANN401
+        """A record that people changed."""
+        with self.lock:
+            kind = self.records.kinds[name.lower()]
+            return self.records.update(kind, self.records.get(kind, id_), fields)
+
+    def remove(self, name: str, id_: str) -> None:
+        """A record that people deleted: it is in the recycle bin, and its lines with it."""
+        with self.lock:
+            self.records.delete(self.records.kinds[name.lower()], id_)
 
     def rows_of(self, object: str) -> list[Record]:  # noqa: A002  (the admin call's own word)
         """As `rows`."""
@@ -196,6 +212,11 @@ class SalesforceEmulator(Emulator):
     def admin(self, name: str, body: dict[str, Any]) -> Any:  # noqa: ANN401
         calls: dict[str, Callable[..., Any]] = {
             "add": lambda object, fields: self.add(object, **fields),  # noqa: A006
+            "change": lambda object, id, fields: self.change(object, id, **fields),  # noqa: A006
+            "remove": lambda object, id: self.remove(object, id),  # noqa: A006, PLW0108  (the admin call's own words)
+            "stale": lambda reads: setattr(self, "stale_reads", reads),
+            "outbound": lambda object, url: self.outbound.rules.append((object, url)),  # noqa: A006
+            "callout": lambda object, url, secret: self.outbound.callouts.append((object, url, secret)),  # noqa: A006
             "rows": self.rows_of,
             "hide": lambda field: self.hidden.add(field.lower()),
             "show": lambda field: self.hidden.discard(field.lower()),
@@ -218,7 +239,9 @@ class SalesforceEmulator(Emulator):
 
     def answer(self, request: Request) -> Response:
         with self.lock:
+            self.by_people, self.outbound.quiet = False, True  # the hub's user
             response = self._answer(request)
+            self.by_people, self.outbound.quiet = True, False
         if request.path.startswith("/services/data"):
             response.headers["Sforce-Limit-Info"] = f"api-usage={self.api_used}/{self.api_limit}"
         return response
@@ -314,6 +337,9 @@ class SalesforceEmulator(Emulator):
         asked, found = emulator_soql.run(self.records, request.args.get("q", ""), deleted=deleted)
         if asked.count:
             return {"totalSize": len(found), "done": True, "records": []}
+        if self.stale_reads:  # a replica that lags: each record as it was before its last change
+            self.stale_reads -= 1
+            found = [self.records.previous.get(one["Id"], one) for one in found]
         return self._page(request, asked, found, 0)
 
     def query_all(self, request: Request) -> Any:  # noqa: ANN401

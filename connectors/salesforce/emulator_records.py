@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from connectors.salesforce.emulator_schema import NUMBERS, TEXTS, Column, Kind
+from connectors.salesforce.ids import eighteen
 
 Record = dict[str, Any]
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -48,6 +49,7 @@ class Records:
     locks: Counter[str] = field(default_factory=Counter)
     rules: list[tuple[str, Callable[[Record], str | None]]] = field(default_factory=list)
     after: list[Callable[[str, Record, Record | None], None]] = field(default_factory=list)
+    previous: dict[str, Record] = field(default_factory=dict)  # each record as it was before its last change
     index: dict[tuple[str, str], dict[str, list[Record]]] = field(default_factory=dict)
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -146,6 +148,7 @@ class Records:
                 "REQUIRED_FIELD_MISSING", f"Required fields are missing: [{', '.join(cleared)}]", tuple(cleared)
             )
         before, stamp = dict(record), stamped(self.now())
+        self.previous[str(record["Id"])] = before
         after = record | values | {"SystemModstamp": stamp, "LastModifiedDate": stamp}
         self._settle(kind, after, before)
         record.update(after)
@@ -168,7 +171,8 @@ class Records:
 
     def delete(self, kind: Kind, id_: str) -> None:
         """The record is in the recycle bin."""
-        self.get(kind, id_)["IsDeleted"] = True
+        stamp = stamped(self.now())
+        self.get(kind, id_).update(IsDeleted=True, SystemModstamp=stamp, LastModifiedDate=stamp)
 
     def new_id(self, prefix: str) -> str:
         """The next id, of 18 characters."""
@@ -312,6 +316,11 @@ class Records:
         if kind.name == "Opportunity":
             record["IsClosed"] = record["StageName"] in CLOSED_STAGES
             record["IsWon"] = CLOSED_STAGES.get(record["StageName"], False)
+            if before is None or before["StageName"] != record["StageName"]:
+                record["LastStageChangeDate"] = stamped(self.now())
+        if kind.name == "Order":
+            record["Status"] = record["Status"] or "Draft"
+            record["StatusCode"] = "Activated" if record["Status"] == "Activated" else "Draft"
         if kind.name == "Task":
             record["Status"] = record["Status"] or "Not Started"
             record["Priority"] = record["Priority"] or "Normal"
@@ -342,13 +351,6 @@ class Records:
         self._reindex(kind, record, before)
         for hook in self.after:
             hook(kind.name, record, before)
-
-
-def eighteen(fifteen: str) -> str:
-    """The id with its three checksum characters (Salesforce help, "18-character ID")."""
-    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
-    parts = (fifteen[start : start + 5] for start in (0, 5, 10))
-    return fifteen + "".join(letters[sum(1 << i for i, one in enumerate(part) if one.isupper())] for part in parts)
 
 
 def stamped(moment: datetime) -> str:

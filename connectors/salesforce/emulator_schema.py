@@ -61,6 +61,60 @@ STANDARD = {  # object -> key prefix, and its fields, one a line
         IsClosed boolean!
         IsWon boolean!
         ForecastCategory picklist 255!
+        LastStageChangeDate datetime!
+        """,
+    ),
+    "Product2": (
+        "01t",
+        """
+        Name string 255*
+        ProductCode string 255
+        Family picklist 255
+        IsActive boolean
+        """,
+    ),
+    "OpportunityLineItem": (
+        "00k",
+        """
+        OpportunityId >Opportunity*+
+        Product2Id >Product2+
+        Quantity double*
+        UnitPrice currency
+        ServiceDate date
+        Description string 255
+        """,
+    ),
+    "Order": (
+        "801",
+        """
+        AccountId >Account
+        EffectiveDate date*
+        EndDate date
+        Status picklist 255
+        StatusCode picklist 255!
+        """,
+    ),
+    "OrderItem": (
+        "802",
+        """
+        OrderId >Order*+
+        Product2Id >Product2+
+        Quantity double*
+        UnitPrice currency
+        ServiceDate date
+        EndDate date
+        """,
+    ),
+    "Asset": (
+        "02i",
+        """
+        Name string 255*
+        AccountId >Account
+        Product2Id >Product2
+        Quantity double
+        Status picklist 255
+        InstallDate date
+        UsageEndDate date
         """,
     ),
     "Task": (

@@ -11,9 +11,15 @@ from hub.domain import Json, UsageMonth, UsageRollUp, UsageSummary
 SUMMARY, MONTH = "License_Usage_Summary__c", "License_Usage_Month__c"
 ACCOUNT, OPPORTUNITY, TASK, FILE = "Account", "Opportunity", "Task", "ContentVersion"
 USAGE_KEY, ALERT_KEY, RENEWAL_KEY = "Usage_Key__c", "License_Alert_Key__c", "License_Renewal_Key__c"
+LINE = "OpportunityLineItem"
 OURS = (SUMMARY, MONTH, ACCOUNT, OPPORTUNITY, TASK)  # what a push writes to, but for files
 
-INTEGRATION, READER = "License_Usage_Integration", "License_Usage_Reader"  # our permission sets
+# What whoever sells enters, and a look reads (settings.py has the names).
+ENTERED = {
+    OPPORTUNITY: frozenset({"License_Renews__c"}),
+    LINE: frozenset({"License_Start__c", "License_End__c", "License_Term_Months__c"}),
+}
+INTEGRATION, READER, SALES = "License_Usage_Integration", "License_Usage_Reader", "License_Sales"  # permission sets
 
 Table: TypeAlias = Mapping[str, Callable[[Any], Json]]
 
@@ -113,8 +119,18 @@ def filled(table: Table, one: UsageSummary | UsageMonth | UsageRollUp) -> dict[s
     return {name: value(one) for name, value in table.items()}
 
 
+# What is told of a line that was sold (settings.py has the names).
+SOLD_FIELDS: Table = {
+    "License_Entitlement__c": lambda one: one.entitlement_id or None,
+    "License_Code__c": lambda one: one.activation_code or None,
+    "License_Status__c": lambda one: one.state or None,
+    "License_Error__c": lambda one: one.problem or None,
+}
+
+
 def written(object_name: str) -> frozenset[str]:
     """Every field of our own that a push fills on this object, its key included."""
     tables = {SUMMARY: SUMMARY_FIELDS, MONTH: MONTH_FIELDS, ACCOUNT: ACCOUNT_FIELDS, OPPORTUNITY: OPPORTUNITY_FIELDS}
+    tables[LINE] = SOLD_FIELDS
     keys = [KEYS[object_name]] if object_name in KEYS else []
     return frozenset([*tables.get(object_name, {}), *LINKS.get(object_name, ()), *keys])

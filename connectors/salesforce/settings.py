@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -11,6 +12,8 @@ from connectors.settings import ConnectionSettings
 
 Words = tuple[Annotated[str, Field(min_length=1, max_length=255)], ...]
 FieldName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,79}$")]
+MaybeField = Annotated[str, Field(pattern=r"^([A-Za-z][A-Za-z0-9_]{0,79})?$")]
+LEAST_SECRET = 32
 
 
 class Settings(ConnectionSettings):
@@ -20,6 +23,10 @@ class Settings(ConnectionSettings):
     renewal_types   an open opportunity of one of these is a renewal, renewal_window_days on either side of the end
     currency        of amounts, in an org that has one currency alone (ISO 4217); without it they stay unknown
     api_share       of the org's daily requests, all integrations together: above it the hub waits
+
+    What is sold there makes licenses once `organization_id` is set; then outbound_secrets or webhook_secrets say who
+    may tell of it, sold_since from which day on, sells_by which object is the sale. *_field: of the line ("" where
+    there is none), but product_field of Product2 and renews_field of the sale.
     """
 
     kind: Literal["salesforce"] = "salesforce"
@@ -44,6 +51,26 @@ class Settings(ConnectionSettings):
     months: Annotated[int, Field(ge=0, le=36)] = 24
     bulk_above: Annotated[int, Field(ge=200)] = 2_000
 
+    organization_id: Annotated[str, Field(pattern=r"^00D[A-Za-z0-9]{12}([A-Za-z0-9]{3})?$")] | None = None
+    outbound_secrets: tuple[SecretStr, ...] = ()
+    webhook_secrets: tuple[SecretStr, ...] = ()
+    livemode: bool = True
+    sold_since: date | None = None
+    sells_by: Literal["Opportunity", "Order", "Asset"] = "Opportunity"
+    won_stages: tuple[Annotated[str, Field(min_length=1, max_length=255)], ...] = ()
+    product_field: MaybeField = ""
+    product_families: tuple[Annotated[str, Field(min_length=1, max_length=255)], ...] = ()
+    start_field: MaybeField = "License_Start__c"
+    end_field: MaybeField = "License_End__c"
+    months_field: MaybeField = "License_Term_Months__c"
+    term_months: Annotated[int, Field(ge=0, le=1_200)] = 12
+    renews_field: MaybeField = "License_Renews__c"
+    entitlement_field: MaybeField = "License_Entitlement__c"
+    code_field: MaybeField = "License_Code__c"
+    status_field: MaybeField = "License_Status__c"
+    error_field: MaybeField = "License_Error__c"
+    body_limit: Annotated[int, Field(ge=1_024, le=5 * 1024 * 1024)] = 1024 * 1024  # 100 notifications
+
     @field_validator("private_key")
     @classmethod
     def _key_is_a_key(cls, value: SecretStr | None) -> SecretStr | None:
@@ -56,6 +83,23 @@ class Settings(ConnectionSettings):
         by_key = self.username is not None and self.private_key is not None
         if by_key == (self.consumer_secret is not None):
             raise ValueError("needs either username and private_key, or consumer_secret")
+        self._can_sell()
         if not self.renewal_types:
             raise ValueError("renewal_types needs at least one type")
         return self
+
+    def _can_sell(self) -> None:
+        secrets = [one.get_secret_value() for one in (*self.outbound_secrets, *self.webhook_secrets)]
+        if self.organization_id is None:
+            if secrets:
+                raise ValueError("organization_id says whose messages are taken: set it, too")
+            return
+        if self.sold_since is None:
+            raise ValueError("sold_since is needed: the first day whose sales the hub licenses, say 2027-01-01")
+        path = [one.get_secret_value() for one in self.outbound_secrets]
+        if any(len(one) < LEAST_SECRET for one in path):
+            raise ValueError(f"an outbound secret needs {LEAST_SECRET} characters or more")
+        if not all(one and one == one.strip() for one in secrets):
+            raise ValueError("a secret is blank, or has blanks around it")
+        if any(not one.replace("-", "").replace("_", "").isalnum() or not one.isascii() for one in path):
+            raise ValueError("an outbound secret stands in a path: letters, digits, - and _ alone")

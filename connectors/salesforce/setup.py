@@ -9,6 +9,8 @@ from connectors.salesforce.client import Client, soql
 from connectors.salesforce.columns import ASSIGN, INSTALL, Columns
 from connectors.salesforce.fields import ACCOUNT, INTEGRATION, OPPORTUNITY, SUMMARY, TASK
 from connectors.salesforce.settings import Settings
+from connectors.salesforce.shapes import Reading
+from connectors.salesforce.source import check_org
 from hub.errors import PermanentError, RetryableError
 from hub.ports import Finding, Outcome
 
@@ -70,6 +72,10 @@ class SalesforceSetup:
             before += 1
         yield from self._rights(columns)
         yield from self._matching(columns)
+        if self._settings.organization_id:
+            for lack in self._selling(columns):
+                yield lack
+                before += lack.level != "ok"
         if spent := self.client.spent():
             yield self._finding("warning", spent, "wait, lower the load of others, or raise api_share in hub.toml")
             before += 1
@@ -97,6 +103,39 @@ class SalesforceSetup:
         if columns.of(ACCOUNT) is not None and name not in (columns.of(ACCOUNT) or {}):
             said = f"{ACCOUNT}.{name}, by which customers are matched, is not there or not to be seen"
             yield self._finding("error", said, "correct account_field in hub.toml, or permit the field")
+
+    def _selling(self, columns: Columns) -> Iterator[Finding]:
+        """What reading sales and telling their lines needs."""
+        settings, reading = self._settings, Reading(self._settings)
+        shape = reading.shape
+        try:
+            check_org(self.client, settings)
+        except PermanentError as error:
+            yield self._finding("error", str(error), error.hint)
+        for name, wanted in ((shape.object, reading.head_fields), (shape.line_object, reading.line_fields)):
+            yield from self._unseen(columns, name, wanted)
+        told = (settings.entitlement_field, settings.code_field, settings.status_field, settings.error_field)
+        line = shape.line_object or shape.object
+        unwritten = [name for name in told if name and not columns.may_write(line, name)]
+        if unwritten:
+            said = f"{line}: the hub's user may not write {', '.join(unwritten)}, so nobody is told there"
+            yield self._finding("warning", said, f'{ASSIGN}; or name others in hub.toml, "" for none')
+        if not settings.outbound_secrets and not settings.webhook_secrets:
+            said = "nobody may tell of sales: they are found by the list of changes alone, within timing.sweep"
+            yield self._finding("warning", said, f"`hub connect {self._name}` says what to set up")
+
+    def _unseen(self, columns: Columns, object_name: str, wanted: Sequence[str]) -> Iterator[Finding]:
+        """An error for what a look reads and can't see; fields of parents are told by the first look."""
+        if not object_name:
+            return
+        if columns.of(object_name) is None:
+            said = f"{object_name} is not there, or the hub's user may not see it: no sale can be read"
+            yield self._finding("error", said, "permit it, or set sells_by to another object")
+            return
+        known = columns.of(object_name) or {}
+        if unseen := [name for name in wanted if "." not in name and name not in known]:
+            said = f"{object_name}: {', '.join(unseen)} is not there or not to be seen: no sale can be read"
+            yield self._finding("error", said, f'{ASSIGN}; or name others in hub.toml, "" for none')
 
     def _assign(self) -> Iterator[Finding]:
         """Takes our permission set: fields that a deploy brings are hidden without one, even from administrators."""

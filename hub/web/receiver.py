@@ -14,6 +14,7 @@ from hub.errors import RetryableError, Unavailable, VerificationError
 from hub.failpoint import failpoint
 from hub.inbox import COMMIT_S, Begun, begin
 from hub.metrics import RECEIVED, REJECTED
+from hub.ports import PATH_KEY, Reply
 from hub.web.later import LATER, Later
 from hub.web.problem import problem
 
@@ -27,6 +28,7 @@ log = structlog.get_logger()
 FAILURES_PER_S = 20
 HARD_LIMIT = 5 * 1024 * 1024
 FORM_LIMIT = 256 * 1024
+OK = Reply(body=b"ok\n", content_type="text/plain")
 
 
 class FailureBudget:
@@ -50,7 +52,8 @@ class FailureBudget:
 
 def limit_of(hub: Hub, path: str) -> int:
     """How many bytes a body sent to `path` may have."""
-    connector = hub.connectors.get(path.removeprefix("/webhooks/")) if path.startswith("/webhooks/") else None
+    name = path.removeprefix("/webhooks/").partition("/")[0] if path.startswith("/webhooks/") else ""
+    connector = hub.connectors.get(name)
     return min(connector.body_limit, HARD_LIMIT) if connector else FORM_LIMIT
 
 
@@ -61,7 +64,8 @@ def blueprint(hub: Hub) -> Blueprint:
     doors = {name: one for name, one in hub.connectors.items() if one.webhooks is not None}
 
     @door.post("/webhooks/<connection>")
-    def receive(connection: str) -> Response:
+    @door.post("/webhooks/<connection>/<key>")
+    def receive(connection: str, key: str = "") -> Response:
         connector = doors.get(connection)
         name = connection if connector else "unknown"
 
@@ -69,10 +73,12 @@ def blueprint(hub: Hub) -> Blueprint:
             REJECTED.labels(name, refusal.reason).inc()
             if refusal.status in {401, 404} and budget.spent(request.remote_addr or "", time.time()):
                 return problem(429, "too many requests that could not be verified", {"Retry-After": "1"})
+            if refusal.reply:
+                return Response(refusal.reply.body, refusal.status, refusal.headers, None, refusal.reply.content_type)
             return problem(refusal.status, refusal.detail, refusal.headers)
 
         try:
-            return _receive(hub, connector or _any(doors), refused, known=connector is not None)
+            return _receive(hub, connector or _any(doors), key, refused, known=connector is not None)
         except _Refusal as refusal:
             return refused(refusal)
 
@@ -82,6 +88,7 @@ def blueprint(hub: Hub) -> Blueprint:
 class _Refusal(Exception):
     def __init__(self, status: int, reason: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
         self.status, self.reason, self.detail, self.headers = status, reason, detail, headers
+        self.reply: Reply | None = None
         super().__init__(reason)
 
 
@@ -91,7 +98,7 @@ def _any(doors: Mapping[str, Connector]) -> Connector | None:
 
 
 def _receive(
-    hub: Hub, connector: Connector | None, refused: Callable[[_Refusal], Response], *, known: bool
+    hub: Hub, connector: Connector | None, key: str, refused: Callable[[_Refusal], Response], *, known: bool
 ) -> Response:
     environ = request.environ
     if environ.get("HTTP_CONTENT_ENCODING", "identity").lower() not in {"", "identity"}:
@@ -99,7 +106,7 @@ def _receive(
     if connector is None or connector.webhooks is None:
         raise _Refusal(404, "unknown connection", "no connection of this name takes webhooks")
     body = environ["wsgi.input"].read()  # the gateway has read it, under limit and deadline
-    now, headers = time.time(), headers_of(environ)
+    now, headers = time.time(), headers_of(environ) | ({PATH_KEY: key} if key else {})
     if not known:
         _verify_for_nothing(connector, body, headers, now)
         raise _Refusal(404, "unknown connection", "no connection of this name takes webhooks")
@@ -115,11 +122,11 @@ def _receive(
     except Exception as error:
         raise _bug(connector, error) from error
     if later is None:
-        return _answer(hub, connector, begun)
+        return _answer(hub, connector, begun, headers)
 
     def answer() -> Response:
         try:
-            return _answer(hub, connector, begun, timeout_s=0)
+            return _answer(hub, connector, begun, headers, timeout_s=0)
         except _Refusal as refusal:
             return refused(refusal)
 
@@ -127,13 +134,18 @@ def _receive(
     return Response()  # the gateway sends what `answer` gives
 
 
-def _answer(hub: Hub, connector: Connector, begun: Begun, timeout_s: float = COMMIT_S) -> Response:
+def _answer(
+    hub: Hub, connector: Connector, begun: Begun, headers: Mapping[str, str], timeout_s: float = COMMIT_S
+) -> Response:
     """The answer once all is committed, or as much as the vendor takes alone; _Refusal 503 where nothing is."""
+    content_type = headers.get("content-type", "")
     found = begun.each(timeout_s)
     kept = [(id_, outcome) for id_, outcome in found if isinstance(outcome, str)]
     failed = next((outcome for _, outcome in found if isinstance(outcome, Exception)), None)
     if failed and not (kept and connector.partly):
-        raise _not_recorded(connector, failed) from failed
+        refusal = _not_recorded(connector, failed)
+        refusal.reply = connector.replying(content_type, False)
+        raise refusal from failed
     for _, outcome in kept:
         RECEIVED.labels(connector.name, outcome).inc()
     failpoint("receipt.before_ring")
@@ -141,7 +153,8 @@ def _answer(hub: Hub, connector: Connector, begun: Begun, timeout_s: float = COM
     if failed and connector.partly:
         log.error("receipt.partly", source=connector.name, kept=len(kept), of=len(found), exc_info=failed)
         return Response(connector.partly([id_ for id_, _ in kept]), 202, content_type="text/plain")
-    return Response(b"ok\n", 200, content_type="text/plain")
+    reply = connector.replying(content_type, True) or OK
+    return Response(reply.body, 200, content_type=reply.content_type)
 
 
 def _not_recorded(connector: Connector, error: Exception) -> _Refusal:

@@ -20,12 +20,16 @@ from werkzeug.wrappers import Request, Response
 from connectors.emulation import Clock, Emulator, reply, serving
 from connectors.fastspring import stored as fastspring_stored
 from connectors.fastspring import webhook as fastspring
+from connectors.salesforce import soap
+from connectors.salesforce.emulator_outbound import ACK
+from connectors.salesforce.shapes import SHAPES
+from connectors.salesforce.webhook import SalesforceWebhooks
 from connectors.stripe import webhook
 from connectors.stripe.purchase import to_purchase
 from hub.domain import Ref, Standing
-from hub.errors import VerificationError
+from hub.errors import UnreadableError, VerificationError
 from hub.inbox import accept
-from hub.ports import Connector, Found, SeeOther
+from hub.ports import PATH_KEY, Connector, Found, SeeOther
 from hub.store.schema import receipt
 from tests.factories import a_signature
 from tests.world import SECRET, World
@@ -519,6 +523,59 @@ def test_every_payload_of_FastSpring_is_judged() -> None:
 
 
 # Signatures
+
+# what orgs of Salesforce have posted: org, and (notification, type, where it leads, "": why not) of each
+SALESFORCE = {
+    "aspnet_two_notifications": (
+        "0123456789ABCDENNN",
+        [("04l37000000L0E5AAK", "Lead1", ""), ("14l37000123L0E5AAK", "Lead2", ""), ("24l37123450L0E5AAK", "Lead3", "")],
+    ),
+    "closed_won_15char_ids": (
+        "00D000000000001",
+        [("04l000000000001", "Opportunity", "salesforce/opportunity/006000000000001AAA")],
+    ),
+    "opportunity_trailhead_oneline": (
+        "00D7F00000107XsUAI",
+        [("04l7F000008aeAyQAI", "Opportunity", "salesforce/opportunity/0067F000003pmdWQAQ")],
+    ),
+}
+MESSAGES = PAYLOADS / "salesforce" / "outbound_message"
+
+
+def org_of(organization: str) -> SalesforceWebhooks:
+    return SalesforceWebhooks("salesforce", organization, SHAPES["Opportunity"], outbound=["path"], secrets=["one"])
+
+
+@pytest.mark.parametrize("name", SALESFORCE)
+def test_a_message_that_an_org_posted_leads_where_it_should(name: str) -> None:
+    body, (organization, expected) = (MESSAGES / f"{name}.xml").read_bytes(), SALESFORCE[name]
+    for hooks in (org_of(organization), org_of(organization[:15])):
+        hooks.verify(body, {PATH_KEY: "path"}, time.time())
+        found = hooks.normalise(body, {})
+        assert [(one.external_id, one.type, str(one.subject or "")) for one in found] == expected
+        assert [hooks.refused(one) for one in found] == [None] * len(found)
+    for key, other in (("other", organization), ("path", "00D000000000009")):
+        with pytest.raises(VerificationError):
+            org_of(other).verify(body, {PATH_KEY: key}, time.time())
+
+
+def test_an_answer_that_others_give_is_read_as_ours_is_and_is_no_message() -> None:
+    theirs = (MESSAGES / "ack_response.xml").read_bytes()
+    assert ACK.search(theirs)
+    assert ACK.search(soap.ack(kept=True))
+    assert not ACK.search(soap.ack(kept=False))
+    with pytest.raises(UnreadableError):
+        soap.message_in(theirs)
+
+
+def test_another_s_envelope_of_a_callout_is_not_taken_for_ours() -> None:
+    body = (PAYLOADS / "salesforce" / "cdc" / "apex_json_webhook.json").read_bytes()
+    with pytest.raises(UnreadableError, match="event_id"):
+        org_of("00D000000000001").normalise(body, {})
+
+
+def test_every_message_of_Salesforce_is_judged() -> None:
+    assert {path.stem for path in MESSAGES.glob("*.xml")} == {*SALESFORCE, "ack_response"}
 
 
 def vectors() -> list[Json]:

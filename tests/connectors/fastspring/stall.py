@@ -101,7 +101,7 @@ class Stall:
         return list({one.id: one.type for one in messages}.values())
 
 
-def _read(app: Any) -> Any:
+def behind_a_gateway(app: Any) -> Any:
     """The application behind what reads bodies for it, as hub/web/gateway.py does."""
 
     def reading(environ: dict[str, Any], start_response: Any) -> Any:
@@ -126,7 +126,7 @@ def a_stall(folder: Path, *, credentials: bool = True, expansion: bool = True, *
         world = World(folder, database, clock=clock, more=CONFIG.format(**known), **values)
         for sku, terms in OFFERINGS.items():
             world.zentitle_admin("offering", sku=sku, **terms)
-        server = make_server("127.0.0.1", 0, _read(create_app(world.hub)), threaded=True)
+        server = make_server("127.0.0.1", 0, behind_a_gateway(create_app(world.hub)), threaded=True)
         thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
         thread.start()
         try:

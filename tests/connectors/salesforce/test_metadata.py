@@ -23,10 +23,13 @@ HOME = {f.TASK: "Activity"}  # where an object's own fields stand
 
 
 def ours(name: str) -> dict[str, metadata.Field]:
-    return {key: field for key, field in OBJECTS[HOME.get(name, name)].items() if not field.formula}
+    """What the hub fills."""
+    entered = f.ENTERED.get(name, frozenset())
+    found = OBJECTS[HOME.get(name, name)]
+    return {key: field for key, field in found.items() if not field.formula and key not in entered}
 
 
-@pytest.mark.parametrize("name", f.OURS)
+@pytest.mark.parametrize("name", [*f.OURS, f.LINE])
 def test_a_push_fills_every_shipped_field_and_no_other(name: str) -> None:
     assert f.written(name) == set(ours(name))
 
@@ -39,11 +42,19 @@ def test_every_key_is_a_unique_external_id(name: str) -> None:
 
 def test_both_permission_sets_show_every_field_and_one_alone_lets_write() -> None:
     every = {f"{f.TASK if name == 'Activity' else name}.{field}" for name, found in OBJECTS.items() for field in found}
-    written = {f"{name}.{field}" for name in f.OURS for field in ours(name)}
+    written = {f"{name}.{field}" for name in (*f.OURS, f.LINE) for field in ours(name)}
     integration, reader = metadata.permitted(f.INTEGRATION), metadata.permitted(f.READER)
     assert set(integration) == set(reader) == every
     assert {name for name, edits in integration.items() if edits} == written
     assert not any(reader.values())
+
+
+def test_whoever_sells_may_enter_the_terms_and_see_what_became_of_them() -> None:
+    entered = {f"{name}.{field}" for name, found in f.ENTERED.items() for field in found}
+    filled = {f"{f.LINE}.{field}" for field in ours(f.LINE)}
+    sales = metadata.permitted(f.SALES)
+    assert {name for name, edits in sales.items() if edits} == entered
+    assert set(sales) == entered | filled
 
 
 def test_picklists_have_the_words_of_the_judgement() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -138,3 +139,36 @@ def test_the_doctor_tells_a_budget_that_is_used_up(org: SalesforceEmulator, setu
 def test_the_zip_that_is_deployed_is_the_one_that_is_shipped(org: SalesforceEmulator) -> None:
     names = {one.name for one in org.records.kinds[f.SUMMARY.lower()].columns.values() if one.custom}
     assert names == set(metadata.objects()[f.SUMMARY])
+
+
+def a_seller(settings: Callable[..., Settings], org: SalesforceEmulator, **values: Any) -> SalesforceSetup:
+    known = {"organization_id": org.org_id, "sold_since": "2026-01-01", "livemode": False, "webhook_secrets": ["one"]}
+    one = settings(**(known | values))
+    return SalesforceSetup("sf", one, lambda: Client(one, deps()))
+
+
+def test_an_org_that_sells_and_has_all_of_it_is_well(
+    settings: Callable[..., Settings], org: SalesforceEmulator
+) -> None:
+    assert [one.level for one in a_seller(settings, org).doctor()] == ["ok"]
+
+
+@pytest.mark.parametrize(
+    ("values", "hidden", "level", "said"),
+    [
+        ({"livemode": True}, "", "error", "is a sandbox"),
+        ({"organization_id": "00D000000000009"}, "", "error", "organization_id is 00D000000000009"),
+        ({}, "Opportunity.License_Renews__c", "error", "License_Renews__c is not there"),
+        ({}, "OpportunityLineItem.License_End__c", "error", "License_End__c is not there"),
+        ({}, "OpportunityLineItem.License_Code__c", "warning", "may not write License_Code__c"),
+        ({"webhook_secrets": []}, "", "warning", "nobody may tell of sales"),
+        ({"sells_by": "Order"}, "", "error", "Order: License_Renews__c is not there"),
+    ],
+)
+def test_what_a_seller_lacks_is_named_with_its_mend(
+    settings: Callable[..., Settings], org: SalesforceEmulator, values: Any, hidden: str, level: str, said: str
+) -> None:
+    org.hidden |= {hidden.lower()} - {""}
+    found = [one for one in a_seller(settings, org, **values).doctor() if said in one.problem]
+    assert [one.level for one in found] == [level]
+    assert all(one.mend for one in found)

@@ -1,0 +1,149 @@
+"""Won records of Salesforce -> Purchase. Pure, over reduced records (shapes.py); money never decides.
+
+A purchase is a record and the renewals that name it. Days are midnight UTC; a last day counts whole.
+"""
+
+from __future__ import annotations
+
+import calendar
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
+
+from connectors.fields import Object, Reduced, objects
+from hub.domain import Customer, Flag, Line, Purchase, Ref, Standing
+from hub.errors import UnreadableError
+from hub.ports import Found
+
+DAY = timedelta(days=1)
+BEFORE = "before sold_since"
+
+
+def found(source: str, record: Reduced, renewals: Sequence[Reduced] = ()) -> Found:
+    """The purchase, and what was seen: `from_seen` gives the same purchase again."""
+    seen: Reduced = {"record": record} | ({"renewals": list(renewals)} if renewals else {})
+    return Found(purchase=from_seen(source, seen), seen=seen)
+
+
+def from_seen(source: str, seen: Mapping[str, object]) -> Purchase:
+    """The purchase that a look's observation stands for; UnreadableError where it is none."""
+    record = seen.get("record")
+    if not isinstance(record, Mapping):
+        raise UnreadableError("no record was seen")
+    return of_records(source, record, objects(seen.get("renewals"), "renewals"))
+
+
+def of_records(source: str, record: Object, renewals: Sequence[Object] = ()) -> Purchase:
+    """What the record and the renewals that name it are worth. UnreadableError where one is malformed.
+
+    Renewals were won when they were first seen: one that is not any more is told, and still counts.
+    """
+    terms = sorted(renewals, key=lambda one: (_start(one) or date.min, one["id"]))
+    won = record["won"] and not is_before(record)
+    return Purchase(
+        ref=Ref(source=source, kind=record["object"].lower(), id=record["id"]),
+        customer=Customer(id=record["account"], customer_ref=record["account_ref"], name=record["name"]),
+        lines=_lines([record, *terms]),
+        standing=Standing.CURRENT if won else Standing.PENDING,
+        status=BEFORE if is_before(record) else record["status"] or "",
+        bought_at=_midnight(_start(record)),
+        flags=tuple(_flags(record, terms, won=won)),
+    )
+
+
+def is_before(record: Object) -> bool:
+    """Whether it was sold before the day from which on the hub licenses; records without a date count."""
+    start = record["start"]
+    return bool(start and record["since"] and start < record["since"])
+
+
+def _lines(records: Sequence[Object]) -> tuple[Line, ...]:
+    """The lines as the newest record says; those that it renews keep their id, and the later end counts."""
+    now: dict[tuple[str, ...], list[Line]] = {}
+    for record in records:
+        fresh: dict[tuple[str, ...], list[Line]] = {}
+        for row in record["lines"]:
+            line = _line(record, row)
+            fresh.setdefault(line.keys, []).append(line)
+        for keys, lines in fresh.items():
+            now[keys] = [_renewed(old, new) for old, new in _paired(now.get(keys, []), lines)]
+    return tuple(line for lines in now.values() for line in lines)
+
+
+def _paired(old: Sequence[Line], new: Sequence[Line]) -> Iterator[tuple[Line | None, Line]]:
+    for place, line in enumerate(new):
+        yield (old[place] if place < len(old) else None), line
+
+
+def _renewed(old: Line | None, new: Line) -> Line:
+    if old is None:
+        return new
+    if old.paid_until and (new.paid_until is None or new.paid_until < old.paid_until) and not new.once:
+        return replace(new, id=old.id, paid_until=old.paid_until, because=old.because)
+    return replace(new, id=old.id)
+
+
+def _line(record: Object, row: Object) -> Line:
+    start = _day(row["start"]) or _start(record)
+    until, why = _paid_until(record, row, start)
+    keys = tuple(dict.fromkeys(key for key in (row["key"], row["code"], row["product"]) if key))
+    return Line(
+        id=row["id"],
+        keys=keys,
+        sku=row["key"] or row["code"],
+        quantity=row["quantity"],
+        paid_until=until,
+        period_start=_midnight(start),
+        because=why,
+        once=until is None,
+    )
+
+
+def _paid_until(record: Object, row: Object, start: date | None) -> tuple[datetime | None, str]:
+    """(until when it is sold, why); None: for good, the offering's own term stands.
+
+    A last day goes before months, and the line's own before the record's; then `term_months` of the settings.
+    """
+    last = _day(row["end"]) or (_day(record["end"]) if row["months"] is None else None)
+    if last is not None:
+        if start and last < start:
+            raise UnreadableError(f"line {row['id']} ends on {last}, before it starts on {start}")
+        return _midnight(last + DAY), f"sold by {record['id']} up to {last}"
+    months = record["months"] if row["months"] is None else row["months"]
+    if months == 0:
+        return None, f"sold by {record['id']} for good: the offering's own term stands"
+    if start is None:
+        raise UnreadableError(f"line {row['id']} has no start, so its term of {months} months has no end")
+    return _midnight(_later(start, months)), f"sold by {record['id']} for {months} months from {start}"
+
+
+def _flags(record: Object, renewals: Sequence[Object], *, won: bool) -> Iterator[Flag]:
+    for one in renewals:
+        if not one["won"]:
+            text = f"renewal {one['id']} was won, and is {one['status']!r} now: nothing was changed"
+            yield Flag(kind="renewal reopened", text=text)
+    if renewals and not won:
+        text = f"{record['id']} is renewed by {renewals[0]['id']}, but is not won itself: nothing is granted"
+        yield Flag(kind="renewal of nothing", text=text)
+
+
+def _start(record: Object) -> date | None:
+    return _day(record["start"])
+
+
+def _day(value: str | None) -> date | None:
+    try:
+        return date.fromisoformat(value[:10]) if value else None
+    except ValueError as error:
+        raise UnreadableError(f"{value!r} is no date") from error
+
+
+def _midnight(day: date | None) -> datetime | None:
+    return datetime.combine(day, time(), UTC) if day else None
+
+
+def _later(start: date, months: int) -> date:
+    """The day of the month so many months later, or the month's last where it has no such day."""
+    years, month = divmod(start.month - 1 + months, 12)
+    year = start.year + years
+    return date(year, month + 1, min(start.day, calendar.monthrange(year, month + 1)[1]))

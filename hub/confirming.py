@@ -1,0 +1,80 @@
+"""What became of each sale, told to where it was sold: entitlement, activation code, state, and what stands in the way.
+
+Absolute values, and only what says something new: the vendor's own list of changes then shows them, the look that
+follows finds nothing to do, and what it finds is told already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import structlog
+
+from hub import renewals
+from hub.domain import Sold
+from hub.errors import UnreadableError
+from hub.ports import Connector, Outcome
+from hub.store import records, sales
+from hub.store.sales import Sale
+
+if TYPE_CHECKING:
+    from hub.wiring import Hub
+
+log = structlog.get_logger()
+AT_ONCE = 200
+TOLD = "sold told:"  # cursors: up to which change (epoch seconds) each connection was told
+WAITING = {"parked": "waiting", "held": "waiting", "dead": "refused"}
+
+
+def tell_sold(hub: Hub, connector: Connector) -> int:
+    """Tells the connection what became of its sales since it was last told; how many lines were written. Repeatable.
+
+    A cursor moves only past what was taken or refused: what is left for later is told again. HubError as a whole.
+    """
+    if connector.sold is None or connector.purchases is None or connector.crm is None:
+        return 0
+    name, written = f"{TOLD}{connector.name}", 0
+    while True:
+        with hub.store.read() as conn:
+            cursor = records.get_cursor(conn, name)
+            since = float(cursor[0]) if cursor else 0.0
+            found = sales.changed(conn, connector.name, since, AT_ONCE)
+        lines = [line for sale in found for line in lines_of(sale, connector)]
+        results = list(renewals.push_records(hub.store, connector, connector.sold(lines)))
+        counts = [one.outcome for one in results]
+        written += counts.count(Outcome.UPDATED)
+        if Outcome.LATER in counts or not found:
+            return written
+        reached = found[-1].changed_at
+        hub.store.write(lambda conn, at=reached: records.set_cursor(conn, name, repr(at)))  # type: ignore[misc]
+        if len(found) < AT_ONCE or reached == since:
+            return written
+
+
+def lines_of(sale: Sale, connector: Connector) -> Sequence[Sold]:
+    """What became of each line that the sale's last look saw; none where nothing was ever granted nor is in the way."""
+    return tuple(_lines_of(sale, connector))
+
+
+def _lines_of(sale: Sale, connector: Connector) -> Iterator[Sold]:
+    if connector.purchases is None or (not sale.granted and sale.state not in WAITING):
+        return
+    try:
+        purchase = connector.purchases.recalled(sale.seen)
+    except UnreadableError as error:
+        log.warning("sold.not_recalled", subject=sale.ref, error=str(error))
+        return
+    by_line = {one.line: one for one in sale.granted}
+    state = WAITING.get(sale.state, "")
+    for line in purchase.lines:
+        one = by_line.get(line.id)
+        if one is None and not state:
+            continue
+        yield Sold(
+            line=line.id,
+            entitlement_id=one.entitlement if one else "",
+            activation_code=(sale.code or "") if one else "",
+            state=state or ("on" if one and one.enabled else "off"),
+            problem=sale.reason if state else "",
+        )
