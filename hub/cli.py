@@ -765,7 +765,7 @@ def keys() -> None:
 @_command(keys, "create")
 @click.argument("name")
 @click.option(
-    "--scope", "scopes", multiple=True, help="events:read, endpoints:read or endpoints:write. May be repeated."
+    "--scope", "scopes", multiple=True, help="What it opens, such as events:read (docs/api.md). May be repeated."
 )
 @click.option("--days", type=int, help="How long it is good for (default: until it is revoked).")
 def key_create(name: str, scopes: tuple[str, ...], days: int | None, as_json: bool) -> None:  # noqa: FBT001

@@ -14,9 +14,11 @@ _TITLES = {
     404: "Not found",
     405: "Method not allowed",
     408: "Too slow",
+    409: "Under way",
     413: "Too large",
     415: "Encoding not accepted",
-    429: "Too many failures",
+    422: "Another call",
+    429: "Too many",
     500: "A bug of ours",
     503: "Not available",
 }
