@@ -22,11 +22,21 @@ DAY = 86400.0
 
 
 def a_hub(
-    url: str, *, console: str = "login", public_url: str = "http://127.0.0.1:8000", allow: tuple[str, ...] = ()
+    url: str,
+    *,
+    console: str = "login",
+    public_url: str = "http://127.0.0.1:8000",
+    allow: tuple[str, ...] = (),
+    api_per_s: float = 20,
 ) -> Hub:
     """A hub between one selling and one licensing connection, both on closed ports."""
     section = HubSection(
-        secret=SECRET, database_url=url, redis_url="redis://127.0.0.1:1/0", console=console, public_url=public_url
+        secret=SECRET,
+        database_url=url,
+        redis_url="redis://127.0.0.1:1/0",
+        console=console,
+        public_url=public_url,
+        api_per_s=api_per_s,
     )  # type: ignore[arg-type]
     closed = "http://127.0.0.1:1"
     zentitle = {

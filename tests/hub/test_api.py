@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import requests
 from jsonschema import Draft202012Validator
-from referencing import Registry, Resource
 from sqlalchemy import func, select, update
 
 from hub import keys
@@ -86,11 +85,8 @@ def conforms(route: Route, answer: requests.Response) -> None:
     media = answer.headers["content-type"].partition(";")[0]
     assert media in told["content"], (route.name, media)
     if media.endswith("json"):
-        whole = Registry().with_resource("", Resource.from_contents(DOCUMENT, default_specification=_DRAFT))
-        Draft202012Validator(told["content"][media]["schema"], registry=whole).validate(answer.json())
-
-
-_DRAFT = Resource.from_contents({"$schema": "https://json-schema.org/draft/2020-12/schema"})._specification
+        schema = told["content"][media]["schema"] | {"components": DOCUMENT["components"]}
+        Draft202012Validator(schema).validate(answer.json())
 
 
 # -- who may call
@@ -228,8 +224,8 @@ def test_calls_that_were_not_made_gather_for_five_seconds() -> None:
         ("post", "/endpoints", {"json": {"url": "https://a.example/", "nope": 1}}, 400, "nope"),
         ("post", "/endpoints", {"json": {"url": "https://10.1.1.1/x"}}, 400, "[outbound] allow"),
         ("post", "/replays", {"json": {}}, 400, "say which"),
-        ("post", f"/purchases/{LIFE}/look", {"json": {"x": 1}}, 400, "takes no body"),
-        ("post", f"/purchases/{LIFE}/look", {"headers": {"Idempotency-Key": "a b"}}, 400, "Idempotency-Key"),
+        ("post", "/check", {"json": {"x": 1}}, 400, "takes no body"),
+        ("post", "/check", {"headers": {"Idempotency-Key": "a b"}}, 400, "Idempotency-Key"),
         ("post", "/hooks", {"json": {"target_url": "https://a.example/", "event": "no.such"}}, 400, "no.such"),
         ("patch", "/endpoints/ep_none", {"json": {}}, 400, "say what"),
         ("get", "/events?after=x", {}, 400, "after"),
@@ -410,7 +406,7 @@ def audited(hub: Hub) -> list[Any]:
 
 
 def test_a_look_makes_a_purchase_due_and_says_who_asked(hub: Hub, base: str, every: str) -> None:
-    answer = ask(base, f"/purchases/{LIFE}/look", every, "post")
+    answer = ask(base, "/looks", every, "post", json={"purchase": LIFE})
     assert (answer.status_code, answer.json()) == (202, {"purchase": LIFE, "due": True})
     assert (state_of(hub, LIFE).state, state_of(hub, LIFE).cause) == ("due", "asked")
     assert (audited(hub)[-1].action, audited(hub)[-1].actor) == ("look", f"key {every[4:16]} (n8n)")
@@ -517,7 +513,7 @@ def test_a_hook_is_subscribed_sampled_and_unsubscribed_as_automation_tools_do(ba
     assert (made.status_code, made.json()["event"]) == (201, "entitlement.*")
     of = ask(base, f"/endpoints/{made.json()['id']}", every).json()
     assert (of["types"], of["url"]) == (["entitlement.*"], "http://127.0.0.1:9/hook")
-    listed = ask(base, "/hooks/samples?event=entitlement.*", every).json()
+    listed = ask(base, "/events/samples?event=entitlement.*", every).json()
     assert len(listed) > 3
     assert all(one["id"] and one["type"].startswith("entitlement.") for one in listed)
     assert ask(base, f"/hooks/{made.json()['id']}", every, "delete").status_code == 204
@@ -526,7 +522,7 @@ def test_a_hook_is_subscribed_sampled_and_unsubscribed_as_automation_tools_do(ba
 
 def test_every_type_of_the_catalog_has_a_sample_for_hooks(base: str, every: str) -> None:
     for name in ("purchase.paid", "seat.denied", "usage.signal.changed", "*"):
-        assert ask(base, f"/hooks/samples?event={name}", every).json(), name
+        assert ask(base, f"/events/samples?event={name}", every).json(), name
     assert samples.verifiers()
 
 
@@ -561,7 +557,7 @@ def test_a_key_that_comes_with_another_call_is_refused_and_another_s_key_is_anot
     hub: Hub, base: str, every: str
 ) -> None:
     ask(base, "/endpoints", every, "post", json=NEW, headers=once("two"))
-    for body, path in (({"url": "http://127.0.0.1:9/other"}, "/endpoints"), ({}, f"/purchases/{LIFE}/look")):
+    for body, path in (({"url": "http://127.0.0.1:9/other"}, "/endpoints"), ({"purchase": LIFE}, "/looks")):
         answer = ask(base, path, every, "post", json=body, headers=once("two"))
         assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
     mine = ask(base, "/endpoints", key(hub, "endpoints:write"), "post", json=NEW, headers=once("two"))

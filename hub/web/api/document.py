@@ -36,7 +36,7 @@ IDEMPOTENCY_KEY = {
     "in": "header",
     "description": "A text of your own choice: for 24 hours the same call with the same key is done once, and answered "
     "the same",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]*$"},
+    "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
 }
 DESCRIPTION = (
     "Times are ISO 8601 in UTC. Lists have `limit` and `cursor`; `next` is the cursor of the page after. Errors are "

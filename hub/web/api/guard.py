@@ -14,7 +14,7 @@ from werkzeug.exceptions import HTTPException
 
 from hub import keys
 from hub.errors import ConfigurationError, PermanentError, RetryableError, Unavailable
-from hub.web.problem import problem
+from hub.web.problem import problem, refusal
 from hub.web.receiver import FailureBudget
 
 if TYPE_CHECKING:
@@ -92,10 +92,7 @@ def _fits() -> Response | None:
 
 
 def _errors(api: Blueprint) -> None:
-    @api.errorhandler(PermanentError)
-    def refused(error: PermanentError) -> Response:
-        status = 404 if error.code == "not found" else 400
-        return problem(status, f"{error}" + (f": {error.hint}" if error.hint else ""))
+    api.register_error_handler(PermanentError, refusal)
 
     @api.errorhandler(ValidationError)
     def unreadable(error: ValidationError) -> Response:

@@ -385,6 +385,12 @@ class Chart(Asked):
 # -- orders about licenses
 
 
+class LookAt(Body):
+    """Which purchase, by its whole name."""
+
+    purchase: Name
+
+
 class Asks(Answer):
     """The purchase is due; its look follows within seconds."""
 

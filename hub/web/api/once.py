@@ -18,7 +18,7 @@ from flask import Response, request
 from hub.errors import PermanentError
 from hub.sealing import Seal
 from hub.store import calls
-from hub.web.problem import problem
+from hub.web.problem import problem, refusal
 
 if TYPE_CHECKING:
     from hub.wiring import Hub
@@ -53,6 +53,8 @@ def _act(hub: Hub, prefix: str, key: str, fence: int, act: Callable[[str], Respo
     response = None
     try:
         response = act(hmac.new(hub.settings.secret, f"call {prefix} {key}".encode(), "sha256").hexdigest())
+    except PermanentError as error:
+        response = refusal(error)
     finally:
         if response is None or response.status_code >= BUGS:
             hub.store.write(lambda conn: calls.forget(conn, prefix, key, fence))

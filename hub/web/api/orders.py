@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def look(call: Call) -> models.Asks:
     """Makes a purchase due now; a dead one comes back to life."""
-    ref = call.path["purchase"]
+    ref = call.body.purchase
     if not approvals.ask_for_look(call.hub.store, ref, call.by.actor, call.by.origin):
         raise missing("purchase", ref)
     call.hub.bell.ring_soon()

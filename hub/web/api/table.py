@@ -167,12 +167,13 @@ _USAGE = (
 )
 _ORDERS = (
     _order(
-        "POST /purchases/<path:purchase>/look",
+        "POST /looks",
         "look",
         "looks:write",
         "Looks at a purchase now",
         orders.look,
         models.Asks,
+        models.LookAt,
         status=202,
     ),
     _order(
@@ -343,7 +344,7 @@ _HOOKS = (
         "DELETE /hooks/<hook>", "unsubscribe", WRITE, "Ends a subscription", consumers.unsubscribe, None, status=204
     ),
     _get(
-        "/hooks/samples",
+        "/events/samples",
         "hook_samples",
         EVENTS,
         "Messages as a hook of this type or family gets them",
