@@ -800,6 +800,20 @@ def key_revoke(prefix: str, as_json: bool) -> None:  # noqa: FBT001
     _tell(as_json, {"revoked": prefix}, f"{prefix} opens nothing any more.")
 
 
+@main.group("api")
+def api_() -> None:
+    """The API of programs (/api/v1)."""
+
+
+@_command(api_, "openapi")
+def api_openapi(as_json: bool) -> None:  # noqa: ARG001, FBT001  (it is JSON either way)
+    """Print the API's OpenAPI document; needs no hub.toml."""
+    from hub.web.api.document import document  # noqa: PLC0415
+    from hub.web.api.table import ROUTES  # noqa: PLC0415
+
+    click.echo(json.dumps(document(ROUTES), indent=1))
+
+
 # -- the CRM
 
 

@@ -86,20 +86,25 @@ def audits(conn: Connection, before: float, after: int, most: int) -> Step:
 
 
 def deliveries(conn: Connection, before: float, after: int, most: int) -> Step:
-    """Deliveries that ended, with their attempts; what still waits stays."""
+    """Deliveries that ended, with their attempts; what still waits stays.
+
+    None ended before it was made, so the first one that was made since is where to stop.
+    """
     d = t.delivery.c
-    ids = _old(conn, t.delivery, (d.ended_at < before) & (d.state != "pending"), after, most)
+    end = conn.execute(select(d.id).where(d.id > after, d.created_at >= before).order_by(d.id).limit(1)).scalar()
+    old = (d.ended_at < before) & (d.state != "pending")
+    ids = _old(conn, t.delivery, old if end is None else old & (d.id < end), after, most)
     conn.execute(delete(t.attempt).where(t.attempt.c.delivery.in_(ids)))
     conn.execute(delete(t.delivery).where(d.id.in_(ids)))
     return Step(rows=len(ids), after=_last(ids, after), more=len(ids) == most)
 
 
-def attempts(conn: Connection, before: float, after: int, most: int) -> Step:
+def attempts(conn: Connection, before: float, _after: int, most: int) -> Step:
     """Attempts of deliveries that still go on."""
     a = t.attempt.c
-    ids = _old(conn, t.attempt, a.at < before, after, most)
+    ids = list(conn.execute(select(a.id).where(a.at < before).order_by(a.at).limit(most)).scalars())
     conn.execute(delete(t.attempt).where(a.id.in_(ids)))
-    return Step(rows=len(ids), after=_last(ids, after), more=len(ids) == most)
+    return Step(rows=len(ids), after=0, more=len(ids) == most)
 
 
 def api_calls(conn: Connection, before: float, _after: int, most: int) -> Step:
