@@ -8,7 +8,7 @@ JOBS   ?= 3
 # A process of the hub is a seventh cheaper to start where Python may keep what it compiled (.gitignore knows).
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test test-browser test-node sf-package check setup setup-run fix lint types bench chaos-full lock clean
+.PHONY: help run test test-browser test-node sf-package check setup setup-run fix lint types bench chaos-full fuzz lock clean
 
 help:  ## This list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -59,6 +59,10 @@ chaos-full: setup  ## The faults, a storm of 10,000 events and 200 kills, and a 
 	@$(BIN)/python -m tests.chaos.storm --events 10000 --kills 200
 	@$(BIN)/python -m tests.chaos.soak --minutes 30 --rate 50
 	@$(BIN)/python -m tests.chaos.isolation
+
+fuzz: setup  ## The API under calls that a machine makes up (MINUTES=5).
+	@$(BIN)/python -m tests.chaos.fuzz --minutes $(MINUTES)
+MINUTES ?= 5
 
 lock: setup  ## Write the lock files anew.
 	@$(BIN)/python -m pip install -q uv

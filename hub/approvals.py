@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import ColumnElement, Connection, select, update
 
 from hub.domain import Json
 from hub.store import Store, records, subjects
@@ -31,6 +31,26 @@ def approve(store: Store, ref: str, actor: str, origin: str) -> bool:
             return False
         subjects.wake(conn, subject.c.ref == ref, cause="approved", reason=f"approved by {actor}")
         records.audit(conn, actor, origin, "approve", ref, {"acts": acts})
+        return True
+
+    return store.write(unit)
+
+
+def refuse(store: Store, ref: str, why: str, actor: str, origin: str) -> bool:
+    """The acts that wait for this subject are not done, and it is held until it is released; False where none wait.
+
+    Released, it is looked at anew; what is still to be taken away then waits for approval again.
+    """
+    because = f"{actor} refused what the guard held back" + (f": {why}" if why else "")
+
+    def unit(conn: Connection) -> bool:
+        where = (approval.c.subject == ref, approval.c.state == "waiting")
+        values = {"state": "refused", "decided_at": db_now(), "decided_by": actor}
+        acts: Json = conn.execute(select(approval.c.acts).where(*where)).scalar()
+        if conn.execute(update(approval).where(*where).values(**values)).rowcount != 1:
+            return False
+        _put_on_hold(conn, subject.c.ref == ref, because)
+        records.audit(conn, actor, origin, "refuse", ref, {"acts": acts, "why": why})
         return True
 
     return store.write(unit)
@@ -85,22 +105,25 @@ def hold(store: Store, ref: str, why: str, actor: str, origin: str) -> bool:
     because = f"{actor} holds it" + (f": {why}" if why else "")
 
     def unit(conn: Connection) -> bool:
-        values = {
-            "held_because": because,
-            "state": "held",
-            "cause": "by a person",
-            "reason": because,
-            "next_look": None,
-            "marks": subject.c.marks + 1,  # so that a look at work does not write another state over it
-            "changed_at": db_now(),
-        }
-        where = (subject.c.ref == ref, subject.c.held_because.is_(None))
-        if conn.execute(update(subject).where(*where).values(values)).rowcount != 1:
+        if not _put_on_hold(conn, (subject.c.ref == ref) & subject.c.held_because.is_(None), because):
             return False
         records.audit(conn, actor, origin, "hold", ref, {"why": why})
         return True
 
     return store.write(unit)
+
+
+def _put_on_hold(conn: Connection, where: ColumnElement[bool], because: str) -> bool:
+    values = {
+        "held_because": because,
+        "state": "held",
+        "cause": "by a person",
+        "reason": because,
+        "next_look": None,
+        "marks": subject.c.marks + 1,  # so that a look at work does not write another state over it
+        "changed_at": db_now(),
+    }
+    return conn.execute(update(subject).where(where).values(values)).rowcount == 1
 
 
 def release(store: Store, ref: str, actor: str, origin: str) -> bool:

@@ -768,7 +768,7 @@ def keys() -> None:
 @_command(keys, "create")
 @click.argument("name")
 @click.option(
-    "--scope", "scopes", multiple=True, help="events:read, endpoints:read or endpoints:write. May be repeated."
+    "--scope", "scopes", multiple=True, help="What it opens, such as events:read (docs/api.md). May be repeated."
 )
 @click.option("--days", type=int, help="How long it is good for (default: until it is revoked).")
 def key_create(name: str, scopes: tuple[str, ...], days: int | None, as_json: bool) -> None:  # noqa: FBT001
@@ -801,6 +801,20 @@ def key_revoke(prefix: str, as_json: bool) -> None:  # noqa: FBT001
 
     api_keys.revoke(_ready_hub().store, prefix.removeprefix("hub_")[:12], by=_who())
     _tell(as_json, {"revoked": prefix}, f"{prefix} opens nothing any more.")
+
+
+@main.group("api")
+def api_() -> None:
+    """The API of programs (/api/v1)."""
+
+
+@_command(api_, "openapi")
+def api_openapi(as_json: bool) -> None:  # noqa: ARG001, FBT001  (it is JSON either way)
+    """Print the API's OpenAPI document; needs no hub.toml."""
+    from hub.web.api.document import document  # noqa: PLC0415
+    from hub.web.api.table import ROUTES  # noqa: PLC0415
+
+    click.echo(json.dumps(document(ROUTES), indent=1))
 
 
 # -- the CRM

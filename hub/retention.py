@@ -72,7 +72,10 @@ def _tables(retention: Retention, must_be_read: Collection[str]) -> Iterator[tup
     yield "observation", retention.observations_days, prune.observations
     yield "change", retention.changes_days, prune.changes
     yield "audit", retention.audit_days, prune.audits
+    yield "delivery", retention.attempts_days, prune.deliveries
+    yield "attempt", retention.attempts_days, prune.attempts
     yield "guard_spend", 1, prune.spends
+    yield "api_call", 1, prune.api_calls
 
 
 def _is_due(store: Store, table: str) -> bool:

@@ -49,6 +49,7 @@ class HubSection(_Section):
     threads: Annotated[int, Field(ge=1, le=256)] = 16
     look_threads: Annotated[int, Field(ge=1, le=256)] = 64
     trusted_proxies: int = 0
+    api_per_s: Annotated[float, Field(gt=0, le=100_000)] = 20  # calls of an API key
     company: str = ""  # the seller's name, as customers know it
     console: str = "login"  # "open" only in the sandbox, on loopback
 
@@ -147,6 +148,7 @@ class Retention(_Section):
     observations_days: Annotated[int, Field(ge=0)] = 760
     changes_days: Annotated[int, Field(ge=0)] = 760
     audit_days: Annotated[int, Field(ge=0)] = 730
+    attempts_days: Annotated[int, Field(ge=0)] = 90
 
 
 class Outbound(_Section):

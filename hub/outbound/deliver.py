@@ -25,7 +25,7 @@ from hub.errors import ConfigurationError
 from hub.failpoint import failpoint
 from hub.outbound import clock, filters, rendering, targets
 from hub.outbound.clock import Outcome
-from hub.outbound.endpoints import Endpoints
+from hub.outbound.endpoints import GONE, Endpoints
 from hub.outbound.sending import Answer, Sender
 from hub.signing import Secret
 from hub.store import Store, outbound, records, stream, subjects
@@ -309,6 +309,9 @@ def _judge(conn: Connection, id_: str, tried: Sequence[Tried]) -> None:
             _notice(
                 conn, of, "hub.endpoint.failing", f"its last answer: {outbound.said(one.status, one.error)}", health
             )
+        if of.hook and clock.outcome_of(one.status) is Outcome.GONE:
+            _unsubscribe(conn, of)
+            return
         if verdict.disable:
             _disable(conn, of, verdict.disable, health)
             break
@@ -319,6 +322,13 @@ def _disable(conn: Connection, of: Endpoint, because: str, health: clock.Health 
     """Sends nothing more to it until a person enables it; nothing is lost."""
     outbound.change(conn, of.id, {"state": outbound.DISABLED, "because": because})
     _notice(conn, of, "hub.endpoint.disabled", because, health or of.health)
+
+
+def _unsubscribe(conn: Connection, of: Endpoint) -> None:
+    """A REST hook that answered 410 is over: nobody waits for its messages any more, and nobody need be told."""
+    outbound.change(conn, of.id, GONE)
+    records.audit(conn, of.id, "its answer 410", "endpoint removed", of.id, {})
+    log.info("hook.unsubscribed", endpoint=of.id)
 
 
 def _notice(conn: Connection, of: Endpoint, type_: str, reason: str, health: clock.Health) -> None:

@@ -9,7 +9,8 @@ import json
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -29,11 +30,16 @@ from hub.stream.events import VERSION
 OVERLAP_S, LONGEST_OVERLAP_S, MOST_SECRETS = 24 * 3600.0, 7 * 86400.0, 5
 SECRET_BYTES = 32
 PURPOSE = "endpoint"
+PARTS = ("types", "connections", "customers", "condition")  # of a filter
+GONE: Mapping[str, object] = {"state": outbound.REMOVED, "secrets": [], "headers": ""}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """An endpoint that somebody wants. secret: one of their own, else one is made. version: of payloads, at most."""
+    """An endpoint that somebody wants. secret: one of their own, else one is made. version: of payloads, at most.
+
+    hook: an automation tool made it; where it answers 410 it is removed.
+    """
 
     url: str
     description: str = ""
@@ -43,6 +49,7 @@ class Wish:
     version: int = VERSION
     ordered: bool = False
     rate_per_s: float | None = None
+    hook: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,10 +66,16 @@ class Endpoints:
     def __init__(self, store: Store, sender: Sender, keys: Sequence[bytes]) -> None:
         self._store, self._sender, self._seal = store, sender, Seal(PURPOSE, keys)
 
-    def add(self, wish: Wish, by: By) -> tuple[str, str]:
-        """(id, secret) of a new endpoint, which gets what comes from now on. PermanentError: what is wrong with it."""
+    def add(self, wish: Wish, by: By, *, once: str = "") -> tuple[str, str]:
+        """(id, secret) of a new endpoint, which gets what comes from now on. PermanentError: what is wrong with it.
+
+        Who names `once` gets the same endpoint and secret for the same text, however often it is asked for.
+        """
         values = self._checked(wish)
-        id_, secret = f"ep_{secrets.token_hex(8)}", wish.secret or secret_of(secrets.token_bytes(SECRET_BYTES))
+        id_ = f"ep_{once[:32] or secrets.token_hex(8)}"
+        if once and (made := self._made(id_)):
+            return id_, made
+        secret = wish.secret or secret_of(secrets.token_bytes(SECRET_BYTES))
         kept = values | {"secrets": [self._sealed(Secret(text=secret))]}
         detail: dict[str, Json] = {"host": targets.target(wish.url).host, "types": list(wish.filter.types)}
 
@@ -72,6 +85,31 @@ class Endpoints:
 
         self._store.write(unit)
         return id_, secret
+
+    def _made(self, id_: str) -> str | None:
+        """The secret of an endpoint that is there."""
+        with self._store.read() as conn:
+            of = outbound.endpoint(conn, id_)
+        return self.signing(of, time.time())[0].text if of else None
+
+    def change(self, id_: str, said: Mapping[str, Any], by: By) -> None:
+        """Makes what `said` names (fields of `Wish` and of its filter) another; the rest stays, its secret too."""
+        with self._store.read() as conn:
+            of = _found(outbound.endpoint(conn, id_), id_)
+        filter_ = replace(of.filter, **{name: said[name] for name in said if name in PARTS})
+        plain = {name: said[name] for name in said if name not in PARTS}
+        as_it_is = Wish(
+            url=of.url,
+            description=of.description,
+            filter=filter_,
+            headers=self.headers(of),
+            version=of.version,
+            ordered=of.ordered,
+            rate_per_s=of.rate_per_s,
+        )
+        values = self._checked(replace(as_it_is, **plain))
+        named = {*said, *(["header_names"] if "headers" in said else [])}
+        self._change(id_, {name: values[name] for name in named}, by, "endpoint changed", {"changed": [*sorted(said)]})
 
     def rotate(self, id_: str, by: By, overlap_s: float = OVERLAP_S) -> str:
         """A new secret; until `overlap_s` seconds are over the one before signs, too."""
@@ -112,7 +150,7 @@ class Endpoints:
 
     def remove(self, id_: str, by: By) -> None:
         """It is gone, with its secrets; the log of its deliveries stays."""
-        self._change(id_, {"state": outbound.REMOVED, "secrets": [], "headers": ""}, by, "endpoint removed")
+        self._change(id_, GONE, by, "endpoint removed")
 
     def again(self, id_: str, which: Again, by: By) -> int:
         """Sends messages again, under the ids that they have, at most 1,000; how many.
@@ -180,16 +218,19 @@ class Endpoints:
             "version": wish.version,
             "ordered": wish.ordered,
             "rate_per_s": wish.rate_per_s,
+            "hook": wish.hook,
         }
 
     def _sealed(self, secret: Secret) -> dict[str, Json]:
         return _as_json(self._seal.shut(secret.text), secret.not_after)
 
-    def _change(self, id_: str, values: Mapping[str, object], by: By, action: str) -> None:
+    def _change(
+        self, id_: str, values: Mapping[str, object], by: By, action: str, detail: Mapping[str, Json] | None = None
+    ) -> None:
         def unit(conn: Connection) -> None:
             _found(outbound.endpoint(conn, id_, lock=True), id_)
             outbound.change(conn, id_, values)
-            records.audit(conn, by.actor, by.origin, action, id_, {})
+            records.audit(conn, by.actor, by.origin, action, id_, dict(detail or {}))
 
         self._store.write(unit)
 

@@ -1,12 +1,15 @@
-"""`hub endpoints test`: one signed sample of each type to a URL, and code that verifies what comes."""
+"""Signed samples: one of each type to a URL (`hub endpoints test`), one to an endpoint; and code that verifies them."""
 
 from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from hub import __version__, signing
 from hub.errors import PermanentError
@@ -14,6 +17,10 @@ from hub.outbound.sending import Answer, Sender
 from hub.outbound.targets import Refused
 from hub.signing import Secret, is_secret, secret_of
 from hub.stream import catalog
+
+if TYPE_CHECKING:
+    from hub.outbound.deliver import Office
+    from hub.store.outbound import Endpoint
 
 _PYTHON = '''\
 # pip install standardwebhooks
@@ -74,11 +81,27 @@ def send(sender: Sender, url: str, secret: str = "") -> Told:
     return Told(secret=secret, answers=[(one.name, _send(sender, url, signers, one)) for one in catalog.types()])
 
 
-def _send(sender: Sender, url: str, signers: Sequence[Secret], one: catalog.EventType) -> Answer:
+def send_one(office: Office, of: Endpoint, name: str) -> Answer:
+    """Sends a sample of a type to an endpoint, as its messages are sent. PermanentError: there is no such type."""
+    found = next((one for one in catalog.types() if name in {one.name, one.example["type"]}), None)
+    if found is None:
+        names = ", ".join(one.name for one in catalog.types())
+        raise PermanentError(f"there is no type {name[:100]!r}", hint=f"one of {names}")
+    signers, own = office.endpoints.signing(of, time.time()), office.endpoints.headers(of)
+    return _send(office.sender, of.url, signers, found, own)
+
+
+def _send(
+    sender: Sender,
+    url: str,
+    signers: Sequence[Secret],
+    one: catalog.EventType,
+    own: Mapping[str, str] = MappingProxyType({}),
+) -> Answer:
     body = json.dumps(one.example, separators=(",", ":"))
     headers = signing.headers(signers, str(one.example["id"]), datetime.now(UTC), body)
     fixed = {"Content-Type": "application/json", "User-Agent": f"licensing-hub/{__version__}"}
-    return sender.post(url, {**fixed, **headers}, body.encode())
+    return sender.post(url, {**fixed, **own, **headers}, body.encode())
 
 
 def verifiers() -> dict[str, str]:

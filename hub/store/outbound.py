@@ -58,6 +58,7 @@ class Endpoint:
     health: Health
     untold: int
     untold_because: str
+    hook: bool
     created_at: float
 
 
@@ -485,5 +486,6 @@ def _endpoint(row: Row[Any]) -> Endpoint:
         ),
         untold=row.untold,
         untold_because=row.untold_because,
+        hook=row.hook,
         created_at=row.created_at,
     )

@@ -117,14 +117,14 @@ def is_type(conn: Connection, words: str) -> bool:
     return conn.execute(select(t.receipt.c.id).where(t.receipt.c.type == words).limit(1)).first() is not None
 
 
-def receipts(conn: Connection, which: ReceiptFilter, before: str = "") -> Page:
+def receipts(conn: Connection, which: ReceiptFilter, before: str = "", *, limit: int = PAGE) -> Page:
     """Receipts, newest first, with what their subjects came to.
 
     At most SCAN_TO rows are gone through for one page: with two filters that hardly meet it may hold few rows, or
     none, and still have an `older`.
     """
     r = t.receipt.c
-    ids, older = _receipt_ids(conn, which, before)
+    ids, older = _receipt_ids(conn, which, before, limit)
     columns = (r.id, r.connection, r.external_id, r.type, r.subject, r.received_at, r.outcome, r.duplicates)
     stmt = _with_subject(select(*columns, r.reason.label("outcome_reason")))
     return Page(conn.execute(stmt.where(r.id.in_(ids)).order_by(r.id.desc())).all(), older)
@@ -157,15 +157,15 @@ def _with_subject(stmt: Select[Any]) -> Select[Any]:
     return stmt.add_columns(*columns).select_from(t.receipt.outerjoin(t.subject, s.ref == t.receipt.c.subject))
 
 
-def _receipt_ids(conn: Connection, which: ReceiptFilter, before: str) -> tuple[list[int], str | None]:
+def _receipt_ids(conn: Connection, which: ReceiptFilter, before: str, limit: int) -> tuple[list[int], str | None]:
     """Ids of one page, and where the next one begins. The most telling filter is asked of its index, newest first."""
     wanted = _wanted(which)
     scanned = _scanned(wanted[:1], before).subquery()
     rest = [_is(scanned.c, name, value) for name, value in wanted[1:]]
     stmt = select(scanned.c.id).where(*rest).order_by(scanned.c.id.desc()) if rest else _scanned(wanted, before)
-    ids = list(conn.execute(stmt.limit(PAGE + 1)).scalars())
-    if len(ids) > PAGE:
-        return ids[:PAGE], str(ids[PAGE - 1])
+    ids = list(conn.execute(stmt.limit(limit + 1)).scalars())
+    if len(ids) > limit:
+        return ids[:limit], str(ids[limit - 1])
     if not rest:
         return ids, None
     through, last = conn.execute(select(func.count(), func.min(scanned.c.id))).one()
@@ -227,7 +227,9 @@ def chip_counts(conn: Connection) -> dict[str, int]:
     return {chip: _count(conn, select(t.subject.c.ref).where(_chip(chip))) for chip in CHIPS}
 
 
-def subjects(conn: Connection, chip: str, refs: Sequence[str] | None, before: str = "", key: str = "") -> Page:
+def subjects(
+    conn: Connection, chip: str, refs: Sequence[str] | None, before: str = "", key: str = "", *, limit: int = PAGE
+) -> Page:
     """Subjects, those that changed last first; due ones in the order in which they are looked at.
 
     `key`: only those that wait for this key of the catalog.
@@ -239,8 +241,8 @@ def subjects(conn: Connection, chip: str, refs: Sequence[str] | None, before: st
     if refs is not None:
         stmt = stmt.where(s.ref.in_(refs))
     if chip in {"due", "waiting"}:
-        return _keyed(conn, stmt, (s.priority, s.next_look, s.ref), before, (int, float, str))
-    return _keyed(conn, stmt, (s.changed_at, s.ref), before, (float, str), newest_first=True)
+        return _keyed(conn, stmt, (s.priority, s.next_look, s.ref), before, (int, float, str), limit=limit)
+    return _keyed(conn, stmt, (s.changed_at, s.ref), before, (float, str), newest_first=True, limit=limit)
 
 
 def subject(conn: Connection, ref: str) -> Row[Any] | None:
@@ -277,15 +279,37 @@ def entitlements_of(conn: Connection, ref: str) -> Sequence[Row[Any]]:
     return conn.execute(select(t.entitlement).where(t.entitlement.c.subject == ref).order_by(t.entitlement.c.id)).all()
 
 
-def entitlements(conn: Connection, ids: Sequence[str] | None, refs: Sequence[str], before: str = "") -> Page:
+def entitlements(
+    conn: Connection, ids: Sequence[str] | None, refs: Sequence[str], before: str = "", *, limit: int = PAGE
+) -> Page:
     """Entitlements, those that changed last first. `ids` None: all; else those, and those of the subjects `refs`."""
-    e = t.entitlement.c
-    columns = (e.id, e.order_ref, e.subject, e.offering, e.enabled, e.body, e.changed_at)
-    joined = t.entitlement.outerjoin(t.subject, t.subject.c.ref == e.subject)
-    stmt = select(*columns, t.subject.c.customer_name).select_from(joined)
+    e, stmt = t.entitlement.c, _entitlements()
     if ids is not None:
         stmt = stmt.where(or_(e.id.in_(ids), e.subject.in_(refs)))
-    return _keyed(conn, stmt, (e.changed_at, e.id), before, (float, str), newest_first=True)
+    return _keyed(conn, stmt, (e.changed_at, e.id), before, (float, str), newest_first=True, limit=limit)
+
+
+def entitlements_of_customer(conn: Connection, customer: str, limit: int = 1000) -> Sequence[Row[Any]]:
+    """The entitlements of a customer of the licensing system, by id."""
+    e = t.entitlement.c
+    return conn.execute(_entitlements().where(e.customer_id == customer).order_by(e.id).limit(limit)).all()
+
+
+def _entitlements() -> Select[Any]:
+    e = t.entitlement.c
+    columns = (e.id, e.order_ref, e.subject, e.customer_id, e.offering, e.enabled, e.body, e.changed_at)
+    joined = t.entitlement.outerjoin(t.subject, t.subject.c.ref == e.subject)
+    return select(*columns, t.subject.c.customer_name).select_from(joined)
+
+
+# -- approvals
+
+
+def approvals(conn: Connection, state: str, before: str = "", *, limit: int = PAGE) -> Page:
+    """What waits for approval, or was decided (`state`, or "all"), the oldest first."""
+    a = t.approval.c
+    stmt = select(t.approval) if state == "all" else select(t.approval).where(a.state == state)
+    return _keyed(conn, stmt, (a.created_at, a.subject), before, (float, str), limit=limit)
 
 
 # -- the overview
@@ -447,17 +471,18 @@ def _keyed(
     types: Sequence[type],
     *,
     newest_first: bool = False,
+    limit: int = PAGE,
 ) -> Page:
     """A page of `stmt` in the order of `key`, which is unique and on an index."""
     if (start := _parsed(before, types)) is not None:
         here, there = tuple_(*key), tuple_(*(literal(value) for value in start))
         stmt = stmt.where(here < there if newest_first else here > there)
     order = [column.desc() if newest_first else column for column in key]
-    rows = conn.execute(stmt.order_by(*order).limit(PAGE + 1)).all()
-    if len(rows) <= PAGE:
+    rows = conn.execute(stmt.order_by(*order).limit(limit + 1)).all()
+    if len(rows) <= limit:
         return Page(rows)
-    last = rows[PAGE - 1]
-    return Page(rows[:PAGE], "~".join(_text(getattr(last, str(column.key))) for column in key))
+    last = rows[limit - 1]
+    return Page(rows[:limit], "~".join(_text(getattr(last, str(column.key))) for column in key))
 
 
 def _text(value: object) -> str:

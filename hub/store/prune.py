@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, Table, delete, or_, select, update
+from sqlalchemy import Connection, Table, delete, or_, select, tuple_, update
 
 from hub.store import schema as t
 from hub.store.schema import db_now
@@ -83,6 +83,36 @@ def audits(conn: Connection, before: float, after: int, most: int) -> Step:
     a = t.audit.c
     ids = _old(conn, t.audit, (a.at < before) & a.erased_at.is_(None) & a.position.is_not(None), after, most)
     return Step(rows=_erase(conn, t.audit, a.id.in_(ids)), after=_last(ids, after), more=len(ids) == most)
+
+
+def deliveries(conn: Connection, before: float, after: int, most: int) -> Step:
+    """Deliveries that ended, with their attempts; what still waits stays.
+
+    None ended before it was made, so the first one that was made since is where to stop.
+    """
+    d = t.delivery.c
+    end = conn.execute(select(d.id).where(d.id > after, d.created_at >= before).order_by(d.id).limit(1)).scalar()
+    old = (d.ended_at < before) & (d.state != "pending")
+    ids = _old(conn, t.delivery, old if end is None else old & (d.id < end), after, most)
+    conn.execute(delete(t.attempt).where(t.attempt.c.delivery.in_(ids)))
+    conn.execute(delete(t.delivery).where(d.id.in_(ids)))
+    return Step(rows=len(ids), after=_last(ids, after), more=len(ids) == most)
+
+
+def attempts(conn: Connection, before: float, _after: int, most: int) -> Step:
+    """Attempts of deliveries that still go on."""
+    a = t.attempt.c
+    ids = list(conn.execute(select(a.id).where(a.at < before).order_by(a.at).limit(most)).scalars())
+    conn.execute(delete(t.attempt).where(a.id.in_(ids)))
+    return Step(rows=len(ids), after=0, more=len(ids) == most)
+
+
+def api_calls(conn: Connection, before: float, _after: int, most: int) -> Step:
+    """Calls of the API that came with an Idempotency-Key."""
+    c = t.api_call.c
+    keys = conn.execute(select(c.prefix, c.key).where(c.at < before).limit(most)).all()
+    conn.execute(delete(t.api_call).where(tuple_(c.prefix, c.key).in_([tuple(key) for key in keys])))
+    return Step(rows=len(keys), after=0, more=len(keys) == most)
 
 
 def spends(conn: Connection, before: float, after: int, most: int) -> Step:

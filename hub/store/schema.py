@@ -473,7 +473,7 @@ approval = Table(
     metadata,
     Column("subject", Text, primary_key=True),
     Column("acts", JSON, nullable=False),
-    Column("state", Text, nullable=False),  # waiting, approved, used, observed
+    Column("state", Text, nullable=False),  # waiting, approved, refused, used, observed
     Column("created_at", Time, nullable=False),
     Column("decided_at", Time),
     Column("decided_by", Text),
@@ -637,6 +637,7 @@ endpoint = Table(
     Column("noticed", Boolean, nullable=False, server_default="0"),
     Column("untold", Integer, nullable=False, server_default="0"),  # messages that its condition can't be told of
     Column("untold_because", Text, nullable=False, server_default=""),
+    Column("hook", Boolean, nullable=False, server_default="0"),  # a REST hook: a 410 ends it for good
     Column("created_at", Time, nullable=False),
     Column("changed_at", Time, nullable=False),
 )
@@ -697,6 +698,20 @@ attempt = Table(
     Index(None, "delivery", "number"),
     Index(None, "at"),
     sqlite_autoincrement=True,
+)
+
+api_call = Table(  # calls that carried an Idempotency-Key, of the last day
+    "api_call",
+    metadata,
+    Column("prefix", Text, primary_key=True),  # of the API key
+    Column("key", Text, primary_key=True),  # the Idempotency-Key
+    Column("fingerprint", Text, nullable=False),  # of what was asked
+    Column("at", Time, nullable=False),
+    Column("until", Time, nullable=False),  # whoever acts counts as dead then
+    Column("fence", Integer, nullable=False),  # grows each time somebody acts
+    Column("status", Integer),  # None: not answered yet
+    Column("answer", Text),  # sealed: it may hold a secret that is told once
+    Index(None, "at"),
 )
 
 api_key = Table(

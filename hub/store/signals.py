@@ -32,6 +32,13 @@ def signals_of(conn: Connection, ids: Sequence[str]) -> dict[str, Row[Any]]:
     return found
 
 
+def after(conn: Connection, entitlement: str, limit: int, signal: str | None = None) -> list[Row[Any]]:
+    """The signals of entitlements, by id, those after `entitlement`; of this one alone where `signal` names it."""
+    s = t.signal.c
+    stmt = select(t.signal).where(s.entitlement > entitlement, *([s.signal == signal] if signal else []))
+    return list(conn.execute(stmt.order_by(s.entitlement).limit(limit)))
+
+
 def put_signal(conn: Connection, entitlement: str, values: Mapping[str, Any], *, seen: int) -> int | None:
     """The signal says this now; its new revision. None where it is no longer of the revision `seen` (0: none yet)."""
     s = t.signal.c

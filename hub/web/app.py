@@ -10,7 +10,7 @@ from typing import Any
 
 from flask import Flask, Request, Response, current_app, jsonify, request
 from sqlalchemy import Connection
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import MapAdapter
 
@@ -90,6 +90,12 @@ def _collect_rarely() -> None:
     gc.set_threshold(10_000, 20, 50)
 
 
+def _allow(error: HTTPException) -> dict[str, str]:
+    """Which methods a 405 says are taken instead."""
+    methods = error.valid_methods if isinstance(error, MethodNotAllowed) else None
+    return {"Allow": ", ".join(sorted(methods))} if methods else {}
+
+
 def _probes(app: Flask, hub: Hub) -> None:
     @app.get("/healthz")
     def healthz() -> Response:
@@ -113,5 +119,5 @@ def _probes(app: Flask, hub: Hub) -> None:
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response | HTTPException:
         if request.path.startswith(("/webhooks/", "/fulfillment/", "/api/", "/healthz", "/readyz", "/metrics")):
-            return problem(error.code or 500, error.description or "")
+            return problem(error.code or 500, error.description or "", _allow(error))
         return error

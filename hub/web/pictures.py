@@ -20,10 +20,15 @@ MONTH_NAMES = ("month", "licensed", "p95 peak", "days over", "denials", "users a
 
 def chart(drawer: Drawer, one: Entitled, title: str, *, own: bool) -> Response:
     """The history as SVG, as ?theme= and ?size= ask; `own`: the customer's version."""
+    return drawn(drawer, one, title, theme(), narrow=request.args.get("size") == "narrow", own=own)
+
+
+def drawn(drawer: Drawer, one: Entitled, title: str, theme: str, *, narrow: bool, own: bool = False) -> Response:
+    """The history as SVG."""
     from hub.usage.chart import NARROW, WIDE, history_chart  # noqa: PLC0415
 
-    size = NARROW if request.args.get("size") == "narrow" else WIDE
-    spec = history_chart(one.history, None if own else one.judgement, theme=theme(), size=size)
+    judgement = None if own else one.judgement
+    spec = history_chart(one.history, judgement, theme=theme, size=NARROW if narrow else WIDE)
     return Response(drawer.svg(spec, title), content_type=SVG)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from hub import wiring
-from hub.settings import CatalogRow, HubSection, Settings
+from hub.settings import CatalogRow, HubSection, Outbound, Settings
 from hub.store import Store, schema
 from hub.store.subjects import folded
 from hub.wiring import Hub
@@ -21,10 +21,22 @@ CATALOG = "c4f1d2e8" * 8
 DAY = 86400.0
 
 
-def a_hub(url: str, *, console: str = "login", public_url: str = "http://127.0.0.1:8000") -> Hub:
+def a_hub(
+    url: str,
+    *,
+    console: str = "login",
+    public_url: str = "http://127.0.0.1:8000",
+    allow: tuple[str, ...] = (),
+    api_per_s: float = 20,
+) -> Hub:
     """A hub between one selling and one licensing connection, both on closed ports."""
     section = HubSection(
-        secret=SECRET, database_url=url, redis_url="redis://127.0.0.1:1/0", console=console, public_url=public_url
+        secret=SECRET,
+        database_url=url,
+        redis_url="redis://127.0.0.1:1/0",
+        console=console,
+        public_url=public_url,
+        api_per_s=api_per_s,
     )  # type: ignore[arg-type]
     closed = "http://127.0.0.1:1"
     zentitle = {
@@ -45,7 +57,11 @@ def a_hub(url: str, *, console: str = "login", public_url: str = "http://127.0.0
     catalog = (CatalogRow(keys={"stripe": "pro_annual"}, sku="PRO-100"),)
     return wiring.build(
         Settings(
-            path=Path("hub.toml"), hub=section, connections={"zentitle": zentitle, "stripe": stripe}, catalog=catalog
+            path=Path("hub.toml"),
+            hub=section,
+            connections={"zentitle": zentitle, "stripe": stripe},
+            catalog=catalog,
+            outbound=Outbound(allow=allow),
         )
     )
 

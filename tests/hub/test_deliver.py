@@ -246,6 +246,32 @@ def test_410_disables_and_says_so_and_what_it_refused_is_kept(office: Office, si
     assert ids[0] in sink.ids()[1:]
 
 
+def test_a_REST_hook_that_answers_410_is_over_and_nobody_need_be_told(office: Office, sink: Sink) -> None:
+    id_ = add(office, sink, hook=True)
+    tell(office.store, 1)
+    sink.answer = 410
+    drain(office)
+    tell(office.store, 1, first=1)
+    drain(office)
+    assert len(sink.got) == 1
+    with office.store.read() as conn:
+        gone = conn.execute(select(endpoint).where(endpoint.c.id == id_)).one()
+        assert (gone.state, gone.secrets) == ("removed", [])
+        assert conn.execute(select(func.count()).select_from(review)).scalar_one() == 0
+        assert conn.execute(
+            select(audit.c.origin).where(audit.c.subject == id_).order_by(audit.c.id.desc())
+        ).scalar() == ("its answer 410")
+    assert types(office.store) == []
+
+
+def test_F16_an_endpoint_that_is_no_hook_waits_for_a_person_after_a_410(office: Office, sink: Sink) -> None:
+    id_ = add(office, sink)
+    tell(office.store, 1)
+    sink.answer = 410
+    drain(office)
+    assert the_endpoint(office.store, id_).state == "disabled"
+
+
 def store_all(office: Office) -> None:
     while office.store.write(stream.place_messages):
         pass

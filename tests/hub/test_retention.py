@@ -158,6 +158,46 @@ def test_how_far_back_the_journal_reaches_is_told_and_so_is_progress(store: Stor
     assert 'hub_prune_age_seconds{table="audit"}' in said
 
 
+def test_deliveries_that_ended_go_with_their_attempts_and_what_waits_stays(store: Store) -> None:
+    old, new = ago(100 * 86400), ago(86400)
+    made = {"endpoint": "ep_1", "key": "k", "version": 1, "next_at": old}
+
+    def unit(conn: Connection) -> None:
+        text = dict.fromkeys(("url", "headers"), "") | {"state": "enabled", "cursor": 9, "ordered": False}
+        lists = {name: [] for name in ("types", "connections", "customers", "header_names", "secrets")}
+        conn.execute(
+            insert(schema.endpoint).values(id="ep_1", version=1, created_at=old, changed_at=old, **text, **lists)
+        )
+        for position, (state, at, ended) in enumerate(
+            [("delivered", old, old), ("exhausted", old, old), ("pending", old, None), ("delivered", old, new)]
+        ):
+            row = {**made, "position": position, "state": state, "created_at": at, "ended_at": ended}
+            conn.execute(insert(schema.delivery).values(row))
+        rows = conn.execute(select(schema.delivery.c.id, schema.delivery.c.state)).all()
+        for row in rows:
+            said = {"delivery": row.id, "seconds": 0.1, "error": "", "response": ""}
+            conn.execute(insert(schema.attempt).values(number=1, at=old, **said))
+            conn.execute(insert(schema.attempt).values(number=2, at=new, **said))
+
+    store.write(unit)
+    done = prune_all(store, DAYS, (), most=1)
+    assert (done["delivery"], done["attempt"]) == (2, 2)
+    assert count(store, schema.delivery) == 2
+    assert count(store, schema.delivery, schema.delivery.c.state == "pending") == 1
+    assert count(store, schema.attempt, schema.attempt.c.at < new) == 0
+    assert count(store, schema.attempt) == 2
+    again(store)
+    assert "delivery" not in prune_all(store, Retention(attempts_days=0), ())
+
+
+def test_calls_of_the_API_are_forgotten_after_a_day(store: Store) -> None:
+    row = {"prefix": "p", "fingerprint": "f", "until": 0.0, "fence": 1}
+    calls = [row | {"key": f"k{n}", "at": ago(n * 86400 / 2 + 1)} for n in range(5)]
+    store.write(lambda conn: conn.execute(insert(schema.api_call), calls))
+    assert prune_all(store, DAYS, (), most=2)["api_call"] == 3
+    assert count(store, schema.api_call) == 2
+
+
 def test_a_stop_between_two_batches_ends_it_and_the_next_time_goes_on(store: Store) -> None:
     take_in(store, "evt_1", at=ago(40 * 86400))
     assert prune_all(store, DAYS, (), stop=lambda: True)["receipt"] == 0
