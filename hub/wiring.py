@@ -11,6 +11,8 @@ import structlog
 from sqlalchemy import Connection
 
 import connectors.fastspring
+import connectors.lemonsqueezy
+import connectors.paddle
 import connectors.salesforce
 import connectors.stripe
 import connectors.zentitle
@@ -42,6 +44,8 @@ KINDS: dict[str, ModuleType] = {
     "zentitle": connectors.zentitle,
     "fastspring": connectors.fastspring,
     "salesforce": connectors.salesforce,
+    "lemonsqueezy": connectors.lemonsqueezy,
+    "paddle": connectors.paddle,
 }
 
 
