@@ -109,7 +109,7 @@ def version_of(kind: Kind, carried: Object) -> int:
 
 
 def envelope_of(source: str, shop: Shop, event: Object) -> Envelope:
-    """What an unpacked event tells; UnreadableError where it lacks a usable type, id, time or object."""
+    """What an unpacked event tells; UnreadableError where it lacks a usable type, id or object."""
     type_ = _word("type", said(event, shop.form.type))
     tells = shop.events.get(type_)
     facts = Envelope(
@@ -123,8 +123,8 @@ def envelope_of(source: str, shop: Shop, event: Object) -> Envelope:
         return replace(facts, ignored_because=_because(shop, type_))
     subject = _subject(source, shop, tells, event)
     at = facts.occurred_at
-    if at is None:
-        raise UnreadableError("an event without its time")
+    if at is None:  # nothing can be told of it, but where to look
+        return replace(facts, subject=subject)
     key = facts.external_id if shop.form.id else f"{type_}/{subject.kind}/{subject.id}/{at.isoformat()}"
     id_ = uuid5(NAMESPACE_URL, f"urn:licensing-hub:event:{shop.kind}:{source}/{key}")
     told = Event(id=str(id_), type=tells.fact, subject=subject, occurred_at=at)

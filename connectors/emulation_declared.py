@@ -54,8 +54,9 @@ class DeclaredEmulator(Emulator):
                 id_ = named or (request.args[wanted] if wanted else "")
                 return self._list(request, listing, self._rows(kind, of, id_))
         for kind, read in self.shop.reads.items():
-            if (id_ := _match(read.path, path)) and id_ in self.books[kind]:
-                return reply(_nest(read.at, self.books[kind][id_]))
+            found = self.books[kind].get(_match(read.path, path) or "")
+            if found is not None:
+                return reply(_nest(read.at, found))
         return self.refuse(404, "not found")
 
     def _listings(self) -> Iterator[tuple[str, Listing, str]]:

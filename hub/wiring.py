@@ -10,11 +10,14 @@ from types import ModuleType
 import structlog
 from sqlalchemy import Connection
 
+import connectors.chargebee
 import connectors.fastspring
 import connectors.lemonsqueezy
 import connectors.paddle
 import connectors.salesforce
+import connectors.shopify
 import connectors.stripe
+import connectors.woocommerce
 import connectors.zentitle
 from hub import catalog, settings
 from hub.bell import Bell
@@ -46,6 +49,9 @@ KINDS: dict[str, ModuleType] = {
     "salesforce": connectors.salesforce,
     "lemonsqueezy": connectors.lemonsqueezy,
     "paddle": connectors.paddle,
+    "chargebee": connectors.chargebee,
+    "shopify": connectors.shopify,
+    "woocommerce": connectors.woocommerce,
 }
 
 

@@ -176,8 +176,8 @@ def _sender(case: Case) -> Sender:
     unkeyed = partial(case.settings, keyed=False)
     return Sender(
         module=case.module,
-        settings=lambda secrets: unkeyed(webhook_secrets=secrets),
-        sign=case.sign,
+        settings=lambda secrets: unkeyed(webhook_secrets=[case.secret_of(one) for one in secrets]),
+        sign=case.signed,
         signature_header=case.shop.proof.header,
         tolerance_s=case.tolerance_s,
         fixtures=FIXTURES / case.kind,

@@ -47,6 +47,7 @@ class Case:
     samples      kind -> an object as events carry it
     pages        how lists tell the next page (connectors/emulation_declared.py)
     covers_body  whether a proof covers the body
+    secret_of    what a secret looks like at this vendor
     """
 
     module: ModuleType
@@ -62,14 +63,24 @@ class Case:
     secret: str = "a secret of the tests"
     tolerance_s: float | None = None
     covers_body: bool = True
+    secret_of: Callable[[str], str] = str
 
     @property
     def kind(self) -> str:
         return self.shop.kind
 
     def settings(self, url: str = "http://127.0.0.1:1", *, keyed: bool = True, **more: Any) -> Obj:
-        known = {"kind": self.kind, "base_url": url, "webhook_secrets": [self.secret]}
+        known = {"kind": self.kind, "base_url": url, "webhook_secrets": [self.secret_of(self.secret)]}
         return known | (self.credentials if keyed else {}) | more
+
+    def signed(self, body: bytes, secret: str, at: float) -> Headers:
+        """The headers that prove `body`."""
+        return self.sign(body, self.secret_of(secret), at)
+
+    def type_for(self, kind: str) -> str | None:
+        """A type of event that is about an object of this kind, and carries it; None where no event does."""
+        carrying = [(type_, tells.carries[0][0]) for type_, tells in self.shop.events.items() if tells.carries]
+        return next((type_ for type_, carried in carrying if carried == kind), None)
 
     def kept(self, type_: str, one: Obj, id_: str = "evt_1") -> bytes:
         """The event as the hub keeps it: what headers say stands beside the body."""

@@ -16,7 +16,6 @@ from tests import conformance as suite
 from tests.shops import Case, Obj, Sale, cases
 
 CASES = cases()
-SOLD = "sold, told twice"
 FIRST = datetime(2020, 1, 1, tzinfo=UTC)
 
 
@@ -30,6 +29,11 @@ def sales() -> list[tuple[Case, str]]:
     return [(case, name) for case in CASES.values() for name in case.situations]
 
 
+def sold(case: Case) -> Sale:
+    """What was sold plainly, as last seen."""
+    return case.situations.get("sold, told twice", case.situations["bought once"])[-1]
+
+
 def connected(case: Case, url: str, **more: object) -> Connector:
     return suite.connect(case.module, case.settings(url, **more), "shop")
 
@@ -41,13 +45,8 @@ def purchase_of(case: Case, sale: Sale) -> Purchase:
 def versions(case: Case, sale: Sale) -> list[StoredObject]:
     """The objects of a sale, as events left them."""
     kept = DeclaredStored(case.shop, livemode=True)
-    return [
-        one
-        for kind, raw in case.objects(sale)
-        for type_, tells in case.shop.events.items()
-        if (kind, tells.carries[0][1] if tells.carries else "") in tells.carries
-        for one in kept.stored(case.kept(type_, raw))
-    ]
+    told = [(case.type_for(kind), raw) for kind, raw in case.objects(sale)]
+    return [one for type_, raw in told if type_ for one in kept.stored(case.kept(type_, raw))]
 
 
 @pytest.mark.parametrize(("case", "name"), sales(), ids=[f"{case.kind} {name}" for case, name in sales()])
@@ -58,7 +57,7 @@ def test_an_observation_of_long_ago_gives_the_same_purchase(case: Case, name: st
 
 
 def test_a_purchase_read_page_by_page_is_what_was_sold(case: Case) -> None:
-    for name in (SOLD, "bought once"):
+    for name in ("sold, told twice", "bought once"):
         for sale in case.situations.get(name, ())[-1:]:
             wanted = purchase_of(case, sale)
             with case.served(sale, page=1) as (url, _):
@@ -71,7 +70,7 @@ def test_a_purchase_read_page_by_page_is_what_was_sold(case: Case) -> None:
 
 
 def test_stored_objects_give_the_purchase_that_the_API_gives(case: Case) -> None:
-    sale = case.situations[SOLD][-1]
+    sale = sold(case)
     wanted = purchase_of(case, sale)
     made = connected(case, "http://127.0.0.1:1", keyed=False).purchases
     assert made is not None
@@ -82,7 +81,7 @@ def test_stored_objects_give_the_purchase_that_the_API_gives(case: Case) -> None
 
 
 def test_what_no_event_has_brought_is_waited_for(case: Case) -> None:
-    ref = purchase_of(case, case.situations[SOLD][-1]).ref
+    ref = purchase_of(case, sold(case)).ref
     made = connected(case, "http://127.0.0.1:1", keyed=False).purchases
     assert made is not None
     assert isinstance(made.assemble(ref, (), lambda _: None), Waiting)
@@ -90,9 +89,9 @@ def test_what_no_event_has_brought_is_waited_for(case: Case) -> None:
 
 
 def test_I5_the_newer_version_counts_in_whatever_order_they_came(case: Case) -> None:
-    kind = case.situations[SOLD][-1].kind
+    kind = sold(case).kind
     known = case.shop.kinds[kind]
-    first = next(one for one in versions(case, case.situations[SOLD][-1]) if one.kind == kind)
+    first = next(one for one in versions(case, sold(case)) if one.kind == kind)
     newer = replace(first, body=first.body | {"version": int(str(first.body["version"])) + 1}, created=0)
     kept = DeclaredStored(case.shop, livemode=True)
     assert kept.newest([first, newer]) == kept.newest([newer, first]) == newer
@@ -102,8 +101,8 @@ def test_I5_the_newer_version_counts_in_whatever_order_they_came(case: Case) -> 
 
 
 def test_a_look_contains_the_event_that_told_it_and_no_newer_one(case: Case) -> None:
-    sale = case.situations[SOLD][-1]
-    type_ = next(one for one, tells in case.shop.events.items() if sale.kind in {kind for kind, _ in tells.carries})
+    sale = sold(case)
+    type_ = case.type_for(sale.kind) or ""
     made = connected(case, "http://127.0.0.1:1").purchases
     assert made is not None
     seen = case.seen(sale)
@@ -114,12 +113,11 @@ def test_a_look_contains_the_event_that_told_it_and_no_newer_one(case: Case) -> 
 
 
 def test_the_lists_tell_what_changed_and_all_that_was_sold(case: Case) -> None:
-    sale = case.situations[SOLD][-1]
+    sale = sold(case)
     ref = purchase_of(case, sale).ref
     with case.served(sale) as (url, vendor):
-        for type_, tells in case.shop.events.items():
-            if sale.kind in {kind for kind, _ in tells.carries}:
-                vendor.events.append(json.loads(case.event(type_, sale.object, f"evt_{type_}")[0]))
+        body, _ = case.event(case.type_for(sale.kind) or "", sale.object, "evt_1")
+        vendor.events.append(json.loads(body))
         made = connected(case, url).purchases
         assert made is not None
         assert ref in {one.ref for one in made.changes(FIRST)}
@@ -137,7 +135,7 @@ def test_a_check_is_content_with_credentials_and_names_what_is_refused(case: Cas
 
 
 def test_what_the_vendor_does_not_know_is_never_found(case: Case) -> None:
-    ref = purchase_of(case, case.situations[SOLD][-1]).ref
+    ref = purchase_of(case, sold(case)).ref
     with case.served() as (url, _):
         made = connected(case, url).purchases
         assert made is not None
@@ -150,7 +148,7 @@ def test_without_credentials_nothing_is_asked(case: Case) -> None:
     assert made is not None
     assert not made.can_read
     with pytest.raises(PermanentError, match="credentials"):
-        made.fetch(purchase_of(case, case.situations[SOLD][-1]).ref)
+        made.fetch(purchase_of(case, sold(case)).ref)
 
 
 def test_an_event_as_it_came_and_as_it_is_kept_is_the_same(case: Case) -> None:
@@ -213,12 +211,12 @@ def test_a_vendor_that_keeps_failing_is_retried(case: Case) -> None:
         made = connected(case, url).purchases
         assert made is not None
         with pytest.raises((RetryableError, PermanentError)):
-            made.fetch(purchase_of(case, case.situations[SOLD][-1]).ref)
+            made.fetch(purchase_of(case, sold(case)).ref)
 
 
 def test_what_began_with_an_order_is_told_by_itself() -> None:
     case = CASES["lemonsqueezy"]
-    sale = case.situations[SOLD][-1]
+    sale = sold(case)
     one = purchase_of(case, sale).ref
     order = Ref(source="shop", kind="order", id="order-31")
     with case.served(sale) as (url, _):

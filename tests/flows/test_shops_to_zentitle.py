@@ -57,15 +57,14 @@ class Market:
             self.version += 1
             one = aged(raw, case.shop.kinds[kind].version, self.version)
             self.vendors[case.kind].put(kind, one)
-            types = [type_ for type_, tells in case.shop.events.items() if kind in {had for had, _ in tells.carries}]
-            if types:
-                told += self.post(case, way, *case.event(types[0], one, f"evt_{self.version}"), unsigned=unsigned)
+            if type_ := case.type_for(kind):
+                told += self.post(case, way, *case.event(type_, one, f"evt_{self.version}"), unsigned=unsigned)
         assert self.world.settle()
         return told
 
     def post(self, case: Case, way: str, body: bytes, headers: dict[str, str], *, unsigned: bool = False) -> list[str]:
         now = time.time()
-        proof = {} if unsigned else case.sign(body, case.secret, now)
+        proof = {} if unsigned else case.signed(body, case.secret, now)
         return accept(self.world.hub.store, self.connector(case, way), body, headers | proof, now)
 
     def connector(self, case: Case, way: str) -> Any:
@@ -144,8 +143,9 @@ def test_what_no_event_told_is_found_by_a_sweep(market: Market, name: str) -> No
     sale = case.situations.get("sold, told twice", case.situations["bought once"])[-1]
     lost = json.loads(json.dumps(sale.object).replace(f'"{sale.object["id"]}"', '"900"'))
     lost["id"] = "900" if isinstance(sale.object["id"], str) else 900
-    market.vendors[name].put(sale.kind, lost)
-    type_ = next(one for one, tells in case.shop.events.items() if sale.kind in {kind for kind, _ in tells.carries})
+    for kind, one in [*case.objects(sale), (sale.kind, lost)]:
+        market.vendors[name].put(kind, one)
+    type_ = case.type_for(sale.kind) or ""
     market.vendors[name].events.append(json.loads(case.event(type_, lost, "evt_lost")[0]))
     assert sweep(market.world.hub.shop, market.connector(case, "api")) > 0
     assert market.world.settle()
