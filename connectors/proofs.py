@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hmac
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -29,8 +29,11 @@ class Proof(Protocol):
     def header(self) -> str:
         """The header that carries the proof."""
 
-    def prove(self, body: bytes, header: str | None, keys: Sequence[bytes], now: float) -> None:
-        """Raises VerificationError unless one of `keys` proves `body`. `now`: machine time, epoch seconds."""
+    def prove(self, body: bytes, headers: Mapping[str, str], keys: Sequence[bytes], now: float) -> None:
+        """Raises VerificationError unless one of `keys` proves `body`. `now`: machine time, epoch seconds.
+
+        `headers` has lower-case names.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +43,9 @@ class Hmac:
     header: str
     encoding: Encoding
 
-    def prove(self, body: bytes, header: str | None, keys: Sequence[bytes], now: float) -> None:  # noqa: ARG002 (the port's)
+    def prove(self, body: bytes, headers: Mapping[str, str], keys: Sequence[bytes], now: float) -> None:  # noqa: ARG002 (the port's)
         """See Proof."""
-        _any_of([_plain(header)], [_digest(key, body, self.encoding) for key in keys])
+        _any_of([_plain(headers.get(self.header))], [_digest(key, body, self.encoding) for key in keys])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,9 +62,9 @@ class TimedHmac:
     between: str = ";"
     joint: bytes = b":"
 
-    def prove(self, body: bytes, header: str | None, keys: Sequence[bytes], now: float) -> None:
+    def prove(self, body: bytes, headers: Mapping[str, str], keys: Sequence[bytes], now: float) -> None:
         """See Proof."""
-        sent_at, signatures = self._parsed(_plain(header))
+        sent_at, signatures = self._parsed(_plain(headers.get(self.header)))
         signed = sent_at.encode() + self.joint + body
         _any_of(signatures, [_digest(key, signed, self.encoding) for key in keys])
         if now - int(sent_at) > TOLERANCE_PAST_S:
@@ -84,9 +87,9 @@ class Password:
 
     header: str = "authorization"
 
-    def prove(self, body: bytes, header: str | None, keys: Sequence[bytes], now: float) -> None:  # noqa: ARG002 (the port's)
+    def prove(self, body: bytes, headers: Mapping[str, str], keys: Sequence[bytes], now: float) -> None:  # noqa: ARG002 (the port's)
         """See Proof."""
-        _any_of([_plain(header)], [f"Basic {base64.b64encode(key).decode()}" for key in keys])
+        _any_of([_plain(headers.get(self.header))], [f"Basic {base64.b64encode(key).decode()}" for key in keys])
 
 
 def _plain(header: str | None) -> str:

@@ -19,7 +19,7 @@ def sub(status: str = "active", *, variant: str = "pro", quantity: int = 5, **mo
     item = {"id": 1, "subscription_id": 11, "price_id": 7, "quantity": quantity, "is_usage_based": False}
     told: Obj = {"store_id": 3, "customer_id": 21, "order_id": 31, "order_item_id": 41, "product_id": 51}
     told |= {"variant_id": int(KEYS[variant]), "user_name": "Cedar Works", "user_email": "buyer@example.com"}
-    told |= {"status": status, "cancelled": False, "pause": None, "trial_ends_at": None, "ends_at": None}
+    told |= {"status": status, "pause": None, "trial_ends_at": None, "ends_at": None}
     told |= {"renews_at": "2027-09-01T00:00:00.000000Z", "created_at": T, "updated_at": T, "test_mode": False}
     return {"type": "subscriptions", "id": "11", "attributes": told | {"first_subscription_item": item} | more}
 
@@ -55,7 +55,7 @@ SOLD = a_sub()
 TRIAL = a_sub("on_trial", invoices=[], trial_ends_at="2026-09-15T00:00:00.000000Z", renews_at=None)
 SECOND = invoice("62", reason="renewal", created_at=END, updated_at=END)
 RENEWED = a_sub(renews_at=LATER, invoices=[invoice(), SECOND])
-CANCELED = a_sub("cancelled", cancelled=True, ends_at=END)
+CANCELED = a_sub("cancelled", ends_at=END)
 BACK = {"status": "refunded", "refunded": True, "refunded_amount": 999}
 
 SITUATIONS = {
@@ -68,7 +68,7 @@ SITUATIONS = {
     "another product": (SOLD, a_sub(variant="team")),
     "canceled for the end of the term": (SOLD, CANCELED),
     "canceled, and undone": (SOLD, CANCELED, SOLD),
-    "canceled, then ended": (SOLD, CANCELED, a_sub("expired", cancelled=True, ends_at=END)),
+    "canceled, then ended": (SOLD, CANCELED, a_sub("expired", ends_at=END)),
     "a payment failed": (SOLD, a_sub("past_due")),
     "a payment failed, then paid": (SOLD, a_sub("past_due"), RENEWED),
     "given up as unpaid": (SOLD, a_sub("unpaid")),
