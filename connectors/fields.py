@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 from hub.errors import UnreadableError
@@ -15,6 +16,7 @@ from hub.errors import UnreadableError
 Object: TypeAlias = Mapping[str, Any]
 Reduced: TypeAlias = dict[str, Any]
 
+_ID = re.compile(r"[!-.0-~]{1,255}")  # printable, no blank and no slash
 _E_MAIL = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+")
 # As Stripe bounds its metadata (docs.stripe.com/api/metadata, read 2026-11); enough for every seller's own texts.
 _TEXTS, _TEXT_NAME, _TEXT_VALUE = 50, 40, 500
@@ -77,3 +79,69 @@ def texts(values: Object) -> dict[str, str]:
 
 def _storable(value: str) -> str:
     return value.encode("utf-8", "replace").decode().replace("\0", "")
+
+
+def under(holder: Object, path: str) -> object:
+    """What stands under names joined by dots; None where one of them is absent, the whole for an empty path."""
+    found: object = holder
+    for name in filter(None, path.split(".")):
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found
+
+
+def part(holder: Object, path: str) -> Object:
+    """The object under `path`; empty where absent."""
+    value = under(holder, path)
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise UnreadableError(f"{path} is no object")
+    return value
+
+
+def rows(holder: Object, path: str) -> list[Object]:
+    """The objects of the list under `path`; empty where absent."""
+    return objects(under(holder, path), path)
+
+
+def ident(holder: Object, path: str) -> str | None:
+    """The id under `path`, fit for a subject's name: a text, or a number above 0 as text; None where absent.
+
+    0 and "" are how some vendors write that there is none.
+    """
+    value = under(holder, path)
+    if value in (None, "", 0):
+        return None
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return str(value)
+    if isinstance(value, str) and _ID.fullmatch(value):
+        return value
+    raise UnreadableError(f"{path} is no usable id")
+
+
+def needed(holder: Object, path: str) -> str:
+    """The id under `path`; UnreadableError where there is none."""
+    value = ident(holder, path)
+    if value is None:
+        raise UnreadableError(f"{path} is missing")
+    return value
+
+
+def moment(holder: Object, path: str) -> datetime | None:
+    """The moment under `path` in UTC: epoch seconds, or ISO text (without a zone it is UTC); None where absent."""
+    value = under(holder, path)
+    if value in (None, "", 0):
+        return None
+    try:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return datetime.fromtimestamp(value, UTC)
+        found = datetime.fromisoformat(str(value))
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise UnreadableError(f"{path} is no time") from error
+
+
+def stamp(holder: Object, path: str) -> str | None:
+    """As `moment`, as text that `moment` reads again."""
+    found = moment(holder, path)
+    return found.isoformat() if found else None

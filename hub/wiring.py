@@ -10,10 +10,15 @@ from types import ModuleType
 import structlog
 from sqlalchemy import Connection
 
+import connectors.chargebee
 import connectors.fastspring
 import connectors.hubspot
+import connectors.lemonsqueezy
+import connectors.paddle
 import connectors.salesforce
+import connectors.shopify
 import connectors.stripe
+import connectors.woocommerce
 import connectors.zentitle
 from hub import catalog, settings
 from hub.bell import Bell
@@ -44,6 +49,11 @@ KINDS: dict[str, ModuleType] = {
     "fastspring": connectors.fastspring,
     "salesforce": connectors.salesforce,
     "hubspot": connectors.hubspot,
+    "lemonsqueezy": connectors.lemonsqueezy,
+    "paddle": connectors.paddle,
+    "chargebee": connectors.chargebee,
+    "shopify": connectors.shopify,
+    "woocommerce": connectors.woocommerce,
 }
 
 

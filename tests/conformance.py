@@ -1,6 +1,7 @@
 """One suite that every connector runs (tests/connectors/test_conformance.py): what a vendor's case has to bring.
 
-A new vendor adds its cases to SENDERS, SELLERS or LICENSORS, as its connect() offers webhooks, purchases, licensing.
+A declared shop brings tests/connectors/<vendor>/case.py (tests/shops.py) and nothing here. Any other vendor adds its
+cases to SENDERS, SELLERS or LICENSORS, as its connect() offers webhooks, purchases, licensing.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -30,6 +32,7 @@ from hub.domain import Ref
 from hub.ports import Connector, Deps
 from tests.factories import a_signature, an_event
 from tests.rsa import an_rsa_signature, modulus_of, rsa_key
+from tests.shops import Case, cases
 
 FIXTURES = Path(__file__).parent / "connectors"
 CANARY = "canary"
@@ -92,6 +95,13 @@ class Sender:
     type_of: Callable[[dict[str, Any]], str] = field(default=lambda body: str(body["type"]))
     told_as: Callable[[str], str] = field(default=lambda type_: type_)  # the row of `events` that a type is told by
     leads_only: frozenset[str] = frozenset()  # types that lead to a subject and are no fact
+    covers_body: bool = True  # whether what proves a request covers its body
+    own_ids: bool = True  # whether the vendor's events have ids
+    made: Callable[[], Mapping[str, bytes]] | None = None  # events by a file's name, where there are no files
+
+    def bodies(self) -> Mapping[str, bytes]:
+        """An event of each type or more, by a file's name."""
+        return self.made() if self.made else {path.name: path.read_bytes() for path in self.fixtures.glob("*.json")}
 
 
 def _stripe_settings(secrets: list[str]) -> dict[str, Any]:
@@ -188,12 +198,43 @@ SALESFORCE_SENDER = Sender(
     an_event=a_salesforce_callout,
     type_of=lambda body: str(body["object"]),
 )
+
+
+# declared shops
+
+
+def _sender(case: Case) -> Sender:
+    unkeyed = partial(case.settings, keyed=False)
+    return Sender(
+        module=case.module,
+        settings=lambda secrets: unkeyed(webhook_secrets=[case.secret_of(one) for one in secrets]),
+        sign=case.signed,
+        signature_header=case.shop.proof.header,
+        tolerance_s=case.tolerance_s,
+        fixtures=FIXTURES / case.kind,
+        events=case.module.EVENTS,
+        an_event=lambda id_, type_: case.kept(type_, case.sample(type_), id_),
+        type_of=lambda body: case.type_of(body).replace("/", "."),
+        covers_body=case.covers_body,
+        own_ids=bool(case.shop.form.id),
+        made=case.bodies,
+    )
+
+
+def _seller(case: Case) -> Seller:
+    kind = next(iter(case.shop.sold))
+    subject = Ref(source="vendor-eu", kind=kind, id=case.shop.subject_id(kind, "1"))
+    return Seller(module=case.module, settings=case.settings, subject=subject)
+
+
+SHOPS = cases()
 SENDERS = {
     "salesforce": SALESFORCE_SENDER,
     "fastspring": FASTSPRING_SENDER,
     "stripe": STRIPE_SENDER,
     "zentitle": ZENTITLE_SENDER,
 }
+SENDERS |= {name: _sender(case) for name, case in SHOPS.items()}
 
 
 # vendors that are asked
@@ -252,6 +293,9 @@ SELLERS = {
         subject=Ref(source="vendor-eu", kind="subscription", id="sub_1"),
     ),
 }
+
+
+SELLERS |= {name: _seller(case) for name, case in SHOPS.items()}
 
 
 class Refusing(ZentitleEmulator):
@@ -313,6 +357,7 @@ CONNECTIONS = {  # every connector, with settings that have a canary in each sec
     "salesforce": (connectors.salesforce, _salesforce_settings),
     "stripe": (connectors.stripe, _stripe_with_key),
     "zentitle": (connectors.zentitle, _zentitle_settings),
+    **{name: (case.module, case.settings) for name, case in SHOPS.items()},
 }
 
 
@@ -321,8 +366,3 @@ def served(vendor: Any) -> Iterator[str]:
     """The vendor's address."""
     with serving(vendor) as url:
         yield url
-
-
-def events_in(folder: Path) -> dict[str, dict[str, Any]]:
-    """Every fixture of a vendor, by file name."""
-    return {path.name: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}

@@ -12,14 +12,10 @@ import click
 import pytest
 from pydantic import BaseModel
 
-import connectors.fastspring
-import connectors.hubspot
-import connectors.salesforce
-import connectors.stripe
-import connectors.zentitle
 from hub import settings
 from hub.cli import main
 from hub.failpoint import NAMES
+from hub.wiring import KINDS
 
 ROOT = Path(__file__).parents[1]
 TEXT = {".py", ".md", ".toml", ".txt", ".yaml", ".yml", ".html", ".css", ".js", ".json", ".svg", ".cfg", ".mako", ""}
@@ -98,7 +94,7 @@ def test_the_hub_s_own_secret_and_config_are_kept_out() -> None:
 
 
 def test_spelling_is_American() -> None:
-    british = r"\b(licence[sd]?|colour|behaviour|catalogue|serialis|authoris|recognis|organis|cancell(ed|ing)\b)"
+    british = r"\b(licence[sd]?|colour|behaviour|catalogue|serialis|authoris|recognis|organis|(?<![\"`/])cancell(ed|ing)\b(?!=))"
     vendors_own = ("emulator.py", "emulator_billing.py", "emulator_wire.py", "emulator_model.py", "emulator_objects.py")
     assert offenders(british, but=vendors_own) == []
 
@@ -156,12 +152,8 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[timing]": settings.Timing,
     "[retention]": settings.Retention,
     "[usage]": settings.Usage,
-    "hubspot": connectors.hubspot.Settings,
-    "salesforce": connectors.salesforce.Settings,
     "[outbound]": settings.Outbound,
-    "fastspring": connectors.fastspring.Settings,
-    "stripe": connectors.stripe.Settings,
-    "zentitle": connectors.zentitle.Settings,
+    **{kind: module.Settings for kind, module in KINDS.items()},
     "[[catalog]]": settings.CatalogRow,
 }
 KEYS = [
@@ -170,6 +162,13 @@ KEYS = [
     for key, field in model.model_fields.items()
     if key != "keys"
 ]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_connection_is_told_in_the_README(kind: str) -> None:
+    assert f"`{kind}`" in next(line for line in readme().splitlines() if line.startswith("| `kind` |"))
+    assert f'\n`kind = "{kind}"`' in readme()
+    assert f"(connectors/{kind}/README.md)" in readme()
 
 
 @pytest.mark.parametrize(("section", "key"), KEYS, ids=[f"{section} {key}" for section, key in KEYS])
@@ -192,7 +191,7 @@ def test_the_README_tells_the_default_that_counts(key: str, default: object) -> 
 
 def test_every_key_that_the_README_tells_can_be_set() -> None:
     told = set(re.findall(r"^\| `([a-z_]+)` \|", readme(), re.MULTILINE))
-    assert told - {key for _, key in KEYS} - {"stripe", "fastspring", "salesforce"} == set()
+    assert told - {key for _, key in KEYS} - set(KINDS) == set()
 
 
 def test_every_HUB_variable_is_told_in_the_README() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ from hub.domain import (
 )
 from hub.errors import ConfigurationError, PermanentError, RetryableError, UnknownResult, VerificationError
 from hub.ports import Connector, Found, Licensing, PurchaseSource, Webhooks
+from hub.wiring import KINDS
 from tests import conformance as suite
 from tests.conformance import CANARY, NOW, Answering, Licensor, Refusing, Seller, Sender
 from tests.factories import a_license
@@ -38,6 +40,9 @@ LATER = [429, 500, 502, 503]
 
 
 def test_every_connector_runs_this_suite() -> None:
+    lacking = FOLDERS - set(suite.CONNECTIONS)
+    assert not lacking, f"write tests/connectors/<vendor>/case.py for {lacking} (docs/adding-a-connector.md)"
+    assert not FOLDERS - set(KINDS), "a line in KINDS of hub/wiring.py is missing"
     assert set(suite.CONNECTIONS) == FOLDERS
     for name, (module, settings) in suite.CONNECTIONS.items():
         made = suite.connect(module, settings("http://127.0.0.1:1"))
@@ -124,6 +129,8 @@ def test_a_good_signature_passes(sender: Sender) -> None:
 def test_S01_an_altered_body_fails_at_every_byte(sender: Sender) -> None:
     body = sender.an_event("evt_1", next(iter(sender.events)))
     headers, webhooks = sender.sign(body, "whsec_one", NOW), webhooks_of(sender)
+    if not sender.covers_body:
+        pytest.skip("this vendor proves who sends, not what: objects are read again before they count")
     for position in range(len(body)):
         altered = body[:position] + bytes([body[position] ^ 1]) + body[position + 1 :]
         assert refused(webhooks, altered, headers), position
@@ -144,7 +151,7 @@ def test_S01_a_missing_or_wrong_signature_fails(sender: Sender) -> None:
     assert refused(webhooks, body, {})
     assert refused(webhooks, body, {sender.signature_header: ""})
     assert refused(webhooks, body, sender.sign(body, "whsec_other", NOW))
-    assert refused(webhooks, body, sender.sign(b"{}", "whsec_one", NOW))
+    assert refused(webhooks, body, sender.sign(b"{}", "whsec_one", NOW)) is sender.covers_body
 
 
 def test_S04_an_old_or_a_future_signature_fails_where_the_vendor_signs_the_time(sender: Sender) -> None:
@@ -169,19 +176,20 @@ def test_S05_a_second_secret_works_while_one_is_replaced(sender: Sender) -> None
 
 def test_an_unknown_type_gives_no_events(sender: Sender) -> None:
     (found,) = webhooks_of(sender).normalise(sender.an_event("evt_1", "invented.by.nobody"), {})
-    assert (found.events, found.subject, found.external_id) == ((), None, "evt_1")
+    assert (found.events, found.subject) == ((), None)
     assert found.ignored_because
+    if sender.own_ids:
+        assert "evt_1" in found.external_id
 
 
 def test_every_fixture_normalises_twice_to_equal_events(sender: Sender) -> None:
     webhooks = webhooks_of(sender)
-    for path in sorted(sender.fixtures.glob("*.json")):
-        body = path.read_bytes()
+    for name, body in sorted(sender.bodies().items()):
         first = webhooks.normalise(body, {})
-        assert first, path.name
-        assert first == webhooks.normalise(body, {}), path.name
+        assert first, name
+        assert first == webhooks.normalise(body, {}), name
         for one in first:
-            assert one.subject or one.ignored_because, path.name
+            assert one.subject or one.ignored_because, name
             assert all(
                 event.subject == one.subject and event.type == sender.events[sender.told_as(one.type)]
                 for event in one.events
@@ -192,16 +200,16 @@ def test_every_row_of_the_event_table_has_a_fixture_that_leads_to_a_subject(send
     webhooks = webhooks_of(sender)
     led = {
         sender.told_as(one.type)
-        for path in sender.fixtures.glob("*.json")
-        for one in webhooks.normalise(path.read_bytes(), {})
+        for body in sender.bodies().values()
+        for one in webhooks.normalise(body, {})
         if one.subject is not None and one.ignored_because is None
     }
     assert led - sender.leads_only == set(sender.events)
 
 
 def test_a_fixture_is_named_after_its_type(sender: Sender) -> None:
-    for name, body in suite.events_in(sender.fixtures).items():
-        assert name.startswith(f"{sender.type_of(body)}__"), name
+    for name, body in sender.bodies().items():
+        assert name.startswith(f"{sender.type_of(json.loads(body))}__"), name
 
 
 def test_our_types_are_a_noun_and_a_past_participle(sender: Sender) -> None:
@@ -221,7 +229,7 @@ def test_registering_at_a_vendor_that_is_not_there_fails_or_says_what_to_do(send
 
 
 def test_events_of_two_connections_never_share_an_id(sender: Sender) -> None:
-    bodies = [path.read_bytes() for path in sorted(sender.fixtures.glob("*.json"))]
+    bodies = [body for _, body in sorted(sender.bodies().items())]
     body = next(one for one in bodies if webhooks_of(sender).normalise(one, {})[0].events)
     ids = set()
     for name in ("one", "two"):

@@ -31,12 +31,15 @@ from hub.errors import UnreadableError, VerificationError
 from hub.inbox import accept
 from hub.ports import PATH_KEY, Connector, Found, SeeOther
 from hub.store.schema import receipt
+from tests.conformance import connect
 from tests.factories import a_signature
+from tests.shops import cases
 from tests.world import SECRET, World
 
 PAYLOADS = Path(__file__).parents[3] / "shared/reference/data/payloads"
 pytestmark = [pytest.mark.shared, pytest.mark.timeout(60)]
 Json = dict[str, Any]
+SHOPS = cases()
 
 UNPAID = "an invoice changes nothing before it is paid or given up"
 MONEY = "money movements are told by the invoice"
@@ -522,6 +525,125 @@ def test_every_payload_of_FastSpring_is_judged() -> None:
     assert {path.stem for path in (PAYLOADS / "fastspring").glob("*.json")} in (set(), FASTSPRING.keys())
 
 
+# Declared shops: bare objects are read as their vendor would send them
+
+
+@dataclass(frozen=True)
+class Sold:
+    """Where a recorded object leads, the fact that it is, and what it comes to by itself: standing, keys, end."""
+
+    type: str
+    subject: str
+    fact: str
+    worth: tuple[Standing, list[str], str] | None = None
+
+
+MONTHLY = ["pri_01gsz8x8sawmvhz1pv30nge1ke", "pri_01h1vjfevh5etwq3rb416a23h2"]
+OF_SHOPS = {
+    "lemonsqueezy/pay__order_created": Sold(
+        "order_created", "order/order-1", "purchase.completed", (Standing.CURRENT, [], "")
+    ),
+    "lemonsqueezy/pay__subscription_created": Sold(
+        "subscription_created", "subscription/sub-1", "purchase.started", (Standing.CURRENT, ["2"], "2023-01-24")
+    ),
+    "lemonsqueezy/pay__subscription_payment_success": Sold(
+        "subscription_payment_success", "subscription/sub-1", "purchase.paid"
+    ),
+    "paddle/pay__subscription.created": Sold(
+        "subscription.created",
+        "subscription/sub_01h7ht5z5wdg9pz18jx1fagp8k",
+        "purchase.started",
+        (Standing.CURRENT, MONTHLY, "2023-09-11"),
+    ),
+    "paddle/paddlesdk__adjustment.created": Sold(
+        "adjustment.created", "subscription/sub_01hvccbx32q2gb40sqx7n42430", "purchase.adjusted"
+    ),
+    "paddle/paddlesdk__customer.updated": Sold(
+        "customer.updated", "customer/ctm_01hv6y1jedq4p1n0yqn5ba3ky4", "purchase.customer_changed"
+    ),
+    "paddle/paddlesdk__product.created": Sold("product.created", "", "a price list changes no license"),
+    "paddle/paddlesdk__standard_payload": Sold(
+        "customer.created", "customer/ctm_01hs0tqf76sxmp7ba5e4mw1sc8", "purchase.customer_created"
+    ),
+    "paddle/paddlesdk__subscription.activated": Sold(
+        "subscription.activated", "", "purchase.activated", (Standing.CURRENT, MONTHLY, "2024-05-12")
+    ),
+    "paddle/paddlesdk__subscription.created": Sold(
+        "subscription.created", "", "purchase.started", (Standing.CURRENT, MONTHLY, "2024-05-12")
+    ),
+    "paddle/paddlesdk__subscription.trialing": Sold(
+        "subscription.trialing",
+        "",
+        "purchase.trial_started",
+        (Standing.CURRENT, ["pri_01hv0vax6rv18t4tamj848ne4d"], "2024-04-26"),
+    ),
+    "paddle/paddlesdk__subscription.updated": Sold(
+        "subscription.updated",
+        "",
+        "purchase.changed",
+        (Standing.CURRENT, [*MONTHLY, "pri_01gsz95g2zrkagg294kpstx54r"], "2024-05-12"),
+    ),
+    "paddle/paddlesdk__transaction.completed": Sold(
+        "transaction.completed", "subscription/sub_01hv8x29kz0t586xy6zn1a62ny", "purchase.paid"
+    ),
+    "paddle/paddlesdk__transaction.payment_failed": Sold(
+        "transaction.payment_failed", "transaction/txn_01hv8wptq8987qeep44cyrewp9", "purchase.payment_failed"
+    ),
+    "shopify/shopifyapi__order": Sold(
+        "orders/create",
+        "order/450789469",
+        "purchase.created",
+        (Standing.PENDING, ["39072856", "49148385", "457924702"], ""),
+    ),
+    "shopify/shopifyapi__refund": Sold("refunds/create", "order/450789469", "purchase.refunded"),
+    "woocommerce/woo__order": Sold(
+        "order.updated", "order/963", "purchase.changed", (Standing.CURRENT, ["52", "5555-A"], "")
+    ),
+}
+
+
+def told_by(name: str, type_: str) -> bytes:
+    """The recorded body, as the hub keeps an event of its vendor."""
+    body = json.loads((PAYLOADS / f"{name}.json").read_bytes())
+    if name.startswith("shopify"):
+        headers = {
+            "x-shopify-topic": type_,
+            "x-shopify-event-id": "1",
+            "x-shopify-triggered-at": "2026-09-21T14:13:20Z",
+        }
+        return json.dumps({"hub:headers": headers, "hub:body": next(iter(body.values()))}).encode()
+    if name.startswith("woocommerce"):
+        return json.dumps({"hub:headers": {"x-wc-webhook-topic": type_}, "hub:body": body["data"]}).encode()
+    if name.startswith("paddle") and "event_id" not in body:
+        facts = {"event_id": "evt_1", "event_type": type_, "occurred_at": "2026-09-21T14:13:20Z"}
+        return json.dumps(facts | {"data": body}).encode()
+    return json.dumps(body).encode()
+
+
+@pytest.mark.parametrize("name", OF_SHOPS)
+def test_a_recorded_event_of_a_declared_shop_is_read_as_it_is(name: str) -> None:
+    case, wanted = SHOPS[name.partition("/")[0]], OF_SHOPS[name]
+    made = connect(case.module, case.settings(keyed=False), "shop")
+    assert made.webhooks is not None
+    assert made.purchases is not None
+    body = told_by(name, wanted.type)
+    (envelope,) = made.webhooks.normalise(body, {})
+    assert [envelope.ignored_because or envelope.events[0].type] == [wanted.fact]
+    assert not wanted.subject or str(envelope.subject) == f"shop/{wanted.subject}"
+    if wanted.worth is None:
+        return
+    assert envelope.subject is not None
+    own = next(one for one in made.purchases.stored(body) if one.kind == envelope.subject.kind)
+    purchase = made.purchases.recalled({own.kind: own.body})
+    until = next((f"{line.paid_until:%Y-%m-%d}" for line in purchase.lines if line.paid_until), "")
+    assert (purchase.standing, [line.keys[0] for line in purchase.lines], until) == wanted.worth
+
+
+def test_every_payload_of_a_declared_shop_is_judged() -> None:
+    there = {f"{name}/{path.stem}" for name in SHOPS for path in (PAYLOADS / name).glob("*.json")}
+    assert there in (set(), OF_SHOPS.keys())
+
+
 # Signatures
 
 # what orgs of Salesforce have posted: org, and (notification, type, where it leads, "": why not) of each
@@ -595,20 +717,35 @@ def verify_fastspring(vector: Json) -> None:
     fastspring.verify(vector["body"].encode(), header, keys)
 
 
-VERIFIERS: dict[str, Callable[[Json], None]] = {"stripe": verify_stripe, "fastspring": verify_fastspring}
-# Why the vectors of the other schemes are judged by nothing here.
-NOT_TAKEN = {
-    "chargebee-basic": "no connector",
-    "lemonsqueezy": "no connector",
-    "paddle": "no connector",
-    "shopify": "no connector",
-    "standard-webhooks": "what the hub signs itself, and takes from nobody",
-    "woocommerce": "no connector",
+def verify_declared(vector: Json) -> None:
+    """As the connector of the scheme's vendor does it."""
+    case = SHOPS[vector["scheme"].removesuffix("-basic")]
+    headers = {name.lower(): value for name, value in vector["headers"].items()}
+    keys = [secret.encode() for secret in vector["secrets"]]
+    case.shop.proof.prove(vector["body"].encode(), headers, keys, vector.get("now", 0))
+
+
+SCHEMES = ("chargebee-basic", "lemonsqueezy", "paddle", "shopify", "woocommerce")
+VERIFIERS: dict[str, Callable[[Json], None]] = {
+    "stripe": verify_stripe,
+    "fastspring": verify_fastspring,
+    **dict.fromkeys(SCHEMES, verify_declared),
 }
+# Why the vectors of the other schemes are judged by nothing here.
+NOT_TAKEN = {"standard-webhooks": "what the hub signs itself, and takes from nobody"}
+TIMELESS = VERIFIERS.keys() - {"stripe", "paddle"}  # these vendors sign no time
+BODILESS = {"chargebee-basic"}  # who sends is proven, not what
 # By hand, so that the file can't excuse what we get wrong: id -> accepted or why not.
 JUDGED = {
     "fastspring-10": "",
     "fastspring-11": "wrong signature",
+    "paddle-00": "",
+    "paddle-01": "wrong signature",
+    "shopify-12": "",
+    "lemonsqueezy-13": "",
+    "lemonsqueezy-14": "wrong signature",
+    "woocommerce-15": "",
+    "chargebee-basic-16": "",
     "stripe-05": "",
     "stripe-06": "signature too old",
     "stripe-07": "malformed signature",
@@ -625,6 +762,7 @@ def test_every_vector_is_judged_or_of_a_scheme_that_is_told() -> None:
 def test_no_vendor_with_a_connector_is_among_those_not_taken() -> None:
     connectors = {path.parent.name for path in (Path(webhook.__file__).parents[1]).glob("*/__init__.py")}
     assert connectors & NOT_TAKEN.keys() == set()
+    assert {scheme.removesuffix("-basic") for scheme in SCHEMES} == SHOPS.keys()
 
 
 @pytest.mark.parametrize("vector", [one for one in vectors() if one["scheme"] in VERIFIERS], ids=lambda one: one["id"])
@@ -649,7 +787,9 @@ def test_a_good_signature_is_good_for_this_body_secret_and_time_alone(vector: Js
         "future": {"now": vector.get("now", 0) - 61},
         "header": {"headers": {}},
     }
-    if spoil == "future" and vector["scheme"] == "fastspring":
+    if spoil == "future" and vector["scheme"] in TIMELESS:
         pytest.skip("this vendor signs no time")
+    if spoil == "body" and vector["scheme"] in BODILESS:
+        pytest.skip("this vendor does not sign the body")
     with pytest.raises(VerificationError):
         VERIFIERS[vector["scheme"]](vector | spoiled[spoil])

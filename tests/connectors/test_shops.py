@@ -1,0 +1,234 @@
+"""What the one engine does for every declared shop: the same purchase, whichever way it is seen (tests/shops.py)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from connectors.declared_source import DeclaredStored
+from hub.domain import Purchase, Ref
+from hub.errors import PermanentError, RetryableError, UnreadableError
+from hub.ports import Connector, Found, SeeOther, StoredObject, Unsupported, Waiting
+from tests import conformance as suite
+from tests.shops import Case, Obj, Sale, cases
+
+CASES = cases()
+FIRST = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture(params=sorted(CASES))
+def case(request: pytest.FixtureRequest) -> Case:
+    return CASES[request.param]
+
+
+def sales() -> list[tuple[Case, str]]:
+    """Every situation of every shop, as last seen."""
+    return [(case, name) for case in CASES.values() for name in case.situations]
+
+
+def sold(case: Case) -> Sale:
+    """What was sold plainly, as last seen."""
+    return case.situations.get("sold, told twice", case.situations["bought once"])[-1]
+
+
+def connected(case: Case, url: str, **more: object) -> Connector:
+    return suite.connect(case.module, case.settings(url, **more), "shop")
+
+
+def purchase_of(case: Case, sale: Sale) -> Purchase:
+    return case.shop.purchase("shop", case.seen(sale))
+
+
+def versions(case: Case, sale: Sale) -> list[StoredObject]:
+    """The objects of a sale, as events left them."""
+    kept = DeclaredStored(case.shop, livemode=True)
+    told = [(case.type_for(kind), raw) for kind, raw in case.objects(sale)]
+    return [one for type_, raw in told if type_ for one in kept.stored(case.kept(type_, raw))]
+
+
+@pytest.mark.parametrize(("case", "name"), sales(), ids=[f"{case.kind} {name}" for case, name in sales()])
+def test_an_observation_of_long_ago_gives_the_same_purchase(case: Case, name: str) -> None:
+    for sale in case.situations[name]:
+        kept = json.loads(json.dumps(case.seen(sale)))
+        assert case.shop.purchase("shop", kept) == purchase_of(case, sale)
+
+
+def test_a_purchase_read_page_by_page_is_what_was_sold(case: Case) -> None:
+    for name in ("sold, told twice", "bought once"):
+        for sale in case.situations.get(name, ())[-1:]:
+            wanted = purchase_of(case, sale)
+            with case.served(sale, page=1) as (url, _):
+                made = connected(case, url).purchases
+                assert made is not None
+                found = made.fetch(wanted.ref)
+                assert isinstance(found, Found), found
+                assert found.purchase == wanted
+                assert made.recalled(json.loads(json.dumps(found.seen))) == wanted
+
+
+def test_stored_objects_give_the_purchase_that_the_API_gives(case: Case) -> None:
+    sale = sold(case)
+    wanted = purchase_of(case, sale)
+    made = connected(case, "http://127.0.0.1:1", keyed=False).purchases
+    assert made is not None
+    own = {one.id: one for one in versions(case, sale)}
+    told = made.assemble(wanted.ref, list(own.values()), own.get)
+    assert isinstance(told, Found), told
+    assert told.purchase == wanted
+
+
+def test_what_no_event_has_brought_is_waited_for(case: Case) -> None:
+    ref = purchase_of(case, sold(case)).ref
+    made = connected(case, "http://127.0.0.1:1", keyed=False).purchases
+    assert made is not None
+    assert isinstance(made.assemble(ref, (), lambda _: None), Waiting)
+    assert isinstance(made.assemble(Ref(source="shop", kind="hat", id="1"), (), lambda _: None), Unsupported)
+
+
+def test_I5_the_newer_version_counts_in_whatever_order_they_came(case: Case) -> None:
+    kind = sold(case).kind
+    known = case.shop.kinds[kind]
+    first = next(one for one in versions(case, sold(case)) if one.kind == kind)
+    newer = replace(first, body=first.body | {"version": int(str(first.body["version"])) + 1}, created=0)
+    kept = DeclaredStored(case.shop, livemode=True)
+    assert kept.newest([first, newer]) == kept.newest([newer, first]) == newer
+    for status in known.over:
+        over = replace(first, body=first.body | {"status": status}, event_id="")
+        assert kept.newest([first, over]) == kept.newest([over, first]) == over
+
+
+def test_a_look_contains_the_event_that_told_it_and_no_newer_one(case: Case) -> None:
+    sale = sold(case)
+    type_ = case.type_for(sale.kind) or ""
+    made = connected(case, "http://127.0.0.1:1").purchases
+    assert made is not None
+    seen = case.seen(sale)
+    assert made.contains(seen, case.kept(type_, sale.object))
+    changed = case.seen(sale)[sale.kind] | {"quantity": 99, "items": []}
+    assert not made.contains({**seen, sale.kind: changed}, case.kept(type_, sale.object))
+    assert not made.contains(seen, b"{")
+
+
+def test_the_lists_tell_what_changed_and_all_that_was_sold(case: Case) -> None:
+    sale = sold(case)
+    ref = purchase_of(case, sale).ref
+    with case.served(sale) as (url, vendor):
+        body, _ = case.event(case.type_for(sale.kind) or "", sale.object, "evt_1")
+        vendor.events.append(json.loads(body))
+        made = connected(case, url).purchases
+        assert made is not None
+        assert ref in {one.ref for one in made.changes(FIRST)}
+        assert list(made.changes(datetime.now(UTC).replace(year=2099))) == []
+        assert ref in {one.ref for one in made.purchases()}
+
+
+def test_a_check_is_content_with_credentials_and_names_what_is_refused(case: Case) -> None:
+    with case.served() as (url, vendor):
+        made = connected(case, url)
+        assert made.check is not None
+        assert list(made.check()) == []
+        vendor.auth = {"Authorization": "another"}
+        assert [one.level for one in made.check()] == ["error"]
+
+
+def test_what_the_vendor_does_not_know_is_never_found(case: Case) -> None:
+    ref = purchase_of(case, sold(case)).ref
+    with case.served() as (url, _):
+        made = connected(case, url).purchases
+        assert made is not None
+        with pytest.raises(PermanentError):
+            made.fetch(ref)
+
+
+def test_without_credentials_nothing_is_asked(case: Case) -> None:
+    made = connected(case, "http://127.0.0.1:1", keyed=False).purchases
+    assert made is not None
+    assert not made.can_read
+    with pytest.raises(PermanentError, match="credentials"):
+        made.fetch(purchase_of(case, sold(case)).ref)
+
+
+def test_an_event_as_it_came_and_as_it_is_kept_is_the_same(case: Case) -> None:
+    webhooks = connected(case, "http://127.0.0.1:1").webhooks
+    assert webhooks is not None
+    for type_ in case.shop.events:
+        body, headers = case.event(type_, case.sample(type_), "evt_1")
+        ((came,), (kept,)) = (
+            webhooks.normalise(body, headers),
+            webhooks.normalise(case.kept(type_, case.sample(type_)), {}),
+        )
+        assert replace(came, body=None) == kept
+        assert came.subject is not None
+        again = came.body or body
+        assert webhooks.normalise(again, {}) == (kept,)
+        assert webhooks.same(again, case.kept(type_, case.sample(type_), "evt_1"))
+
+
+@pytest.mark.parametrize("spoil", [b"[]", b'{"a":1,"a":2}', b'{"a":NaN}', b"\xff", b'{"hub:headers":1,"hub:body":{}}'])
+def test_S08_what_can_t_be_read_is_said_to_be_unreadable(case: Case, spoil: bytes) -> None:
+    webhooks = connected(case, "http://127.0.0.1:1").webhooks
+    assert webhooks is not None
+    with pytest.raises(UnreadableError):
+        webhooks.normalise(spoil, {})
+
+
+def test_S08_an_object_with_anything_in_any_field_is_read_or_said_to_be_unreadable(case: Case) -> None:
+    """Never another error, and never a purchase with what is not its id."""
+    for kind, sample in case.samples.items():
+        for path, odd in ((path, odd) for path in paths(sample) for odd in (None, [], {}, "☃", -1, 1e9, True)):
+            body = spoiled(sample, path, odd)
+            try:
+                facts = case.shop.kinds[kind].reduce(body)
+            except UnreadableError:
+                continue
+            assert isinstance(facts["id"], str), (kind, path, odd)
+            json.dumps(facts)
+
+
+def paths(holder: object, before: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    if isinstance(holder, dict):
+        return [found for name, one in holder.items() for found in [(*before, name), *paths(one, (*before, name))]]
+    if isinstance(holder, list):
+        return [found for n, one in enumerate(holder) for found in paths(one, (*before, n))]
+    return []
+
+
+def spoiled(sample: Obj, path: tuple[str | int, ...], odd: object) -> Obj:
+    body = json.loads(json.dumps(sample))
+    holder = body
+    for name in path[:-1]:
+        holder = holder[name]
+    holder[path[-1]] = odd
+    return dict(body)
+
+
+def test_a_vendor_that_keeps_failing_is_retried(case: Case) -> None:
+    with case.served() as (url, vendor):
+        vendor.faults.configure({"plan": [{"fault": "garbage"}] * 9})
+        made = connected(case, url).purchases
+        assert made is not None
+        with pytest.raises((RetryableError, PermanentError)):
+            made.fetch(purchase_of(case, sold(case)).ref)
+
+
+def test_what_began_with_an_order_is_told_by_itself() -> None:
+    case = CASES["lemonsqueezy"]
+    sale = sold(case)
+    one = purchase_of(case, sale).ref
+    order = Ref(source="shop", kind="order", id="order-31")
+    with case.served(sale) as (url, _):
+        made = connected(case, url).purchases
+        assert made is not None
+        assert made.fetch(order) == SeeOther(ref=one)
+        assert [found.ref for found in made.purchases()] == [one]
+    own = {had.id: had for had in versions(case, sale)}
+    unkeyed = connected(case, "http://127.0.0.1:1", keyed=False).purchases
+    assert unkeyed is not None
+    assert unkeyed.assemble(order, list(own.values()), own.get) == SeeOther(ref=one)
+    alone = {had: one for had, one in own.items() if one.kind == "order"}
+    told = unkeyed.assemble(order, list(alone.values()), alone.get)
+    assert isinstance(told, Unsupported)
+    assert (told.cause, told.on) == ("needs_api_key", "began:31")
