@@ -147,6 +147,8 @@ class Retention(_Section):
     observations_days: Annotated[int, Field(ge=0)] = 760
     changes_days: Annotated[int, Field(ge=0)] = 760
     audit_days: Annotated[int, Field(ge=0)] = 730
+    seat_events_days: Annotated[int, Field(ge=0)] = 90
+    seat_days: Annotated[int, Field(ge=0)] = 1147
 
 
 class Outbound(_Section):
