@@ -149,6 +149,8 @@ class Retention(_Section):
     changes_days: Annotated[int, Field(ge=0)] = 760
     audit_days: Annotated[int, Field(ge=0)] = 730
     attempts_days: Annotated[int, Field(ge=0)] = 90
+    seat_events_days: Annotated[int, Field(ge=0)] = 90
+    seat_days: Annotated[int, Field(ge=0)] = 1147
 
 
 class Outbound(_Section):

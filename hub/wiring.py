@@ -100,6 +100,7 @@ class Hub:
             connection=one.name,
             licensing=self.shop.licensing,
             usage=self.settings.usage,
+            retention=self.settings.retention,
         )
 
     @cached_property

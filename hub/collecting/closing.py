@@ -12,7 +12,7 @@ from datetime import UTC, date, timedelta
 import structlog
 from sqlalchemy import Connection
 
-from hub.collecting.collector import DAYS_KEPT, Collector, Place, final_before, now, places
+from hub.collecting.collector import DAY_S, Collector, Place, now, places
 from hub.collecting.counting import recount
 from hub.store import records, seats, snapshots
 from hub.usage.sessions import day_of, midnight, open_seats, spent
@@ -21,7 +21,7 @@ log = structlog.get_logger()
 BATCH = 200
 SETTLE_S = 3600.0  # a day is closed so long after it is over: webhooks and one list of entitlements still come in
 DIFFERS_RANK, LOCKED_RANK = 1, 2
-WATCHED_KEPT_S = 120 * 86400.0
+WATCHED_BEYOND_DAYS = 30  # when somebody watched is kept so much longer than events
 
 
 def close_days(collector: Collector) -> int:
@@ -59,7 +59,7 @@ def _close(conn: Connection, collector: Collector, ids: Sequence[str]) -> int:
             continue
         first = day if upto is None else date.fromisoformat(upto) + timedelta(days=1)
         closing[id_] = day
-        since[id_] = max(midnight(first, of[id_].account.zone), final_before(at))
+        since[id_] = max(midnight(first, of[id_].account.zone), collector.final_before(at))
     seats.set_closed(conn, closing)
     recount(conn, collector, since, at)
     _compare(conn, [of[id_] for id_ in since if of[id_].entitlement], at)
@@ -86,7 +86,7 @@ def drop_old(collector: Collector) -> int:
     """Drops events that no open day needs, and days past their time; how many entitlements had such events."""
     with collector.store.read() as conn:
         at = now(conn)
-    before, dropped, after = final_before(at), 0, ""
+    before, dropped, after = collector.final_before(at), 0, ""
     while True:
         with collector.store.read() as conn:
             ids = seats.with_events_before(conn, before, BATCH, after)
@@ -94,10 +94,12 @@ def drop_old(collector: Collector) -> int:
             break
         after = ids[-1]
         dropped += collector.store.write(lambda conn, ids=ids: _drop_events(conn, ids, before))  # type: ignore[misc]
-    oldest = day_of(at, UTC) - timedelta(days=DAYS_KEPT)
-    while collector.store.write(lambda conn: seats.drop_days(conn, oldest, DAYS_KEPT * 86400.0, BATCH)):
-        pass
-    collector.store.write(lambda conn: seats.drop_watched(conn, at - WATCHED_KEPT_S))
+    if kept := collector.retention.seat_days:
+        oldest = day_of(at, UTC) - timedelta(days=kept)
+        while collector.store.write(lambda conn: seats.drop_days(conn, oldest, kept * DAY_S, BATCH)):
+            pass
+    if collector.retention.seat_events_days:
+        collector.store.write(lambda conn: seats.drop_watched(conn, before - WATCHED_BEYOND_DAYS * DAY_S))
     return dropped
 
 

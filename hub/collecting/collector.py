@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 
 from sqlalchemy import Connection, select
 
 from hub.domain import Entitlement
 from hub.ports import Licensing
-from hub.settings import Account, Usage
+from hub.settings import Account, Retention, Usage
 from hub.store import Store, seats, snapshots, stream
 from hub.store.schema import customer_link
 from hub.usage.sessions import day_of
 
-KEPT_DAYS = 90  # seat events; a day that is older is final
-DAYS_KEPT = 37 * 31  # 37 months
+DAY_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +26,12 @@ class Collector:
     connection: str
     licensing: Licensing
     usage: Usage
+    retention: Retention = field(default_factory=Retention)
+
+    def final_before(self, at: float) -> float:
+        """Events from before this moment come too late: their days are final. The beginning, where all are kept."""
+        kept = self.retention.seat_events_days
+        return at - kept * DAY_S if kept else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +81,3 @@ def now(conn: Connection) -> float:
     """Business time in epoch seconds."""
     moment: datetime = stream.business_now(conn)
     return moment.timestamp()
-
-
-def final_before(at: float) -> float:
-    """Events from before this moment come too late: their days are final."""
-    return at - KEPT_DAYS * 86400.0

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from hub.collecting.collector import Collector, Place, final_before, now, places
+from hub.collecting.collector import Collector, Place, now, places
 from hub.domain import Json, SeatEvent, SeatMove
 from hub.store import records, seats, stream, subjects
 from hub.store.stream import Placed
@@ -106,7 +106,7 @@ def keep(conn: Connection, collector: Collector, news: News, source: str, *, fin
     What is over before `final` (None: when days are final) is only counted; a deleted customer's is dropped.
     """
     gone, at = seats.forgotten(conn, news.entitlements), now(conn)
-    final = final_before(at) if final is None else final
+    final = collector.final_before(at) if final is None else final
     told = [(id_, one) for id_, one in news.events if id_ not in gone]
     since = seats.add_events(conn, source, [(id_, one) for id_, one in told if _matters(one, final)])
     seats.touch(conn, {id_: first - RETRIED_S for id_, first in since.items()})

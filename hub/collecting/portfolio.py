@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,7 @@ class RecordPortfolio:
 
     store: Store
     usage: Usage
+    _counted: boards.Kept = field(default_factory=dict, repr=False, compare=False)
 
     def as_of(self) -> date | None:
         """See `Portfolio`."""
@@ -53,7 +54,7 @@ class RecordPortfolio:
             with suppress(Unavailable):  # then it is shown as it was
                 self.store.write(lambda conn: boards.catch_up(conn, AT_ONCE))
         with self.store.read() as conn:
-            return boards.page(conn, self.today(conn), asked)
+            return boards.page(conn, self.today(conn), asked, self._counted)
 
     def weeks(self, ids: Sequence[str]) -> Mapping[str, Sequence[Level]]:
         """See `Portfolio`."""

@@ -7,8 +7,9 @@ so that nobody who writes need think of the board. Every function takes the conn
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, and_, case, delete, func, literal, or_, select, tuple_
 
@@ -20,10 +21,12 @@ from hub.usage.portfolio import PAST, SPANS, Asked, Count, Page, Standing, share
 from hub.usage.signal import CALM, WORST_FIRST
 
 UPTO = "board:upto"  # a cursor: everything that changed before this moment is told
+MADE = "board:made"  # a cursor: when rows were made last
 WALKED = "board:walked"  # a cursor: when everything was made anew
 DAY_S = 86_400.0
 UNSEEN_S = 60.0  # a change may be committed so long after the time that it bears
 WEEK = timedelta(weeks=1)
+NEVER = date.max
 ANY_DAY = date(2000, 1, 1)  # rows do not depend on the day on which they are made
 _B = t.standing.c
 _S, _E, _V = t.signal.c, t.entitlement.c, t.verdict.c
@@ -97,6 +100,8 @@ def _changed(since: float) -> Any:  # noqa: ANN401  (a statement)
 
 
 def _make(conn: Connection, stamps: dict[str, float]) -> None:
+    if stamps:
+        records.set_cursor(conn, MADE, repr(now(conn)))
     for part in in_parts(sorted(stamps)):
         standings = portfolio.of_these(conn, part, ANY_DAY)
         conn.execute(delete(t.standing).where(_B.entitlement.in_(part)))
@@ -117,7 +122,7 @@ def _row(one: Standing) -> dict[str, Any]:
         "named": one.account.casefold(),
         "signal": one.signal.value,
         "gravity": WORST_FIRST.index(one.signal),
-        "renewal": one.renewal.isoformat() if one.renewal else None,
+        "renewal": (one.renewal or NEVER).isoformat(),
         "share": share_of(one),
         "amount_minor": one.value.amount_minor if one.value else None,
         "amount": worth_of(one),
@@ -149,8 +154,15 @@ def _leave(conn: Connection, ids: Sequence[str]) -> dict[str, str]:
 # -- a page
 
 
-def page(conn: Connection, today: date, asked: Asked) -> Page:
-    """What is due, as `asked` for: reads as many whole rows as are shown, and counts the others."""
+Counted: TypeAlias = list[tuple[Count, str]]  # with the owner
+Kept: TypeAlias = dict[tuple[Any, ...], Counted]
+
+
+def page(conn: Connection, today: date, asked: Asked, kept: Kept) -> Page:
+    """What is due, as `asked` for: reads as many whole rows as are shown, and counts the others.
+
+    `kept` has the counts of the newest rows, which are what takes its time; it is the caller's to keep, and is changed.
+    """
     due = _due(today, asked.within)
     fits = and_(due, *_wanted(asked))
     signals = [] if asked.signals is None else [_B.signal.in_(sorted(asked.signals))]
@@ -159,13 +171,20 @@ def page(conn: Connection, today: date, asked: Asked) -> Page:
     ids = list(conn.execute(stmt if asked.most is None else stmt.limit(asked.most + 1)).scalars())
     shown = ids[: asked.most]
     whole = portfolio.of_these(conn, shown, today)
-    every = _counts(conn, due, today)
-    owners = select(_B.owner).where(due, _B.owner != "").distinct().order_by(_B.owner)
+    made, number = records.get_cursor(conn, MADE), select(func.count()).select_from(t.standing)
+    version = (today, asked.within, made, conn.execute(number).scalar())
+    every = kept.get(version)
+    if every is None:
+        every = _counted(conn, due, today)
+        kept.clear()
+        kept[version] = every
+    mine = [(one, owner) for one, owner in every if asked.owner in {"", owner}]
+    fitting = _counted(conn, fits, today) if asked.words else mine
     return Page(
         rows=[whole[id_] for id_ in shown if id_ in whole],
-        fitting=_counts(conn, fits, today) if asked.owner or asked.words else every,
-        due=every,
-        owners=list(conn.execute(owners).scalars()),
+        fitting=_together(fitting),
+        due=_together(every),
+        owners=sorted({owner for _, owner in every if owner}),
         more=len(ids) > len(shown),
     )
 
@@ -186,23 +205,39 @@ def _is_news(today: date) -> Any:  # noqa: ANN401  (a condition of SQL)
     return and_(_B.told_on > (today - WEEK).isoformat(), _B.told_before.is_distinct_from(_B.signal))
 
 
-def _counts(conn: Connection, where: Any, today: date) -> list[Count]:  # noqa: ANN401  (a condition of SQL)
+def _counted(conn: Connection, where: Any, today: date) -> Counted:  # noqa: ANN401  (a condition)
+    """Counts of what is alike, with its owner."""
     days = [(last, (today + timedelta(days=last)).isoformat()) for last in SPANS]
     span = case(*[(_B.renewal <= day, last) for last, day in days], else_=None).label("span")
     news = case((_is_news(today), 1), else_=0).label("news")
     total = func.coalesce(func.sum(_B.amount_minor), 0).label("total")
-    alike = (_B.signal, news, span, _B.currency)
+    alike = (_B.signal, news, span, _B.currency, _B.owner)
+    stmt = select(*alike, func.count().label("number"), total).where(where).group_by(*alike)
     return [
-        Count(
-            signal=row.signal,
-            changed=bool(row.news),
-            span=row.span,
-            currency=row.currency,
-            rows=row.number,
-            amount_minor=int(row.total),
+        (
+            Count(
+                signal=row.signal,
+                changed=bool(row.news),
+                span=row.span,
+                currency=row.currency,
+                rows=row.number,
+                amount_minor=int(row.total),
+            ),
+            row.owner,
         )
-        for row in conn.execute(select(*alike, func.count().label("number"), total).where(where).group_by(*alike))
+        for row in conn.execute(stmt)
     ]
+
+
+def _together(counted: Counted) -> list[Count]:
+    """The counts of all owners together."""
+    found: dict[tuple[str, bool, int | None, str], Count] = {}
+    for one, _ in counted:
+        key = (one.signal, one.changed, one.span, one.currency)
+        held = found.get(key)
+        rows, amount = (held.rows, held.amount_minor) if held else (0, 0)
+        found[key] = replace(one, rows=rows + one.rows, amount_minor=amount + one.amount_minor)
+    return list(found.values())
 
 
 def _columns(order: str) -> tuple[Any, ...]:
@@ -218,7 +253,7 @@ def _columns(order: str) -> tuple[Any, ...]:
         case "value":
             return (_B.amount, _B.entitlement)
         case _:
-            return (func.coalesce(_B.renewal, date.max.isoformat()), *named)
+            return (_B.renewal, *named)
 
 
 def _order(asked: Asked) -> list[Any]:

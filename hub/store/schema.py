@@ -595,7 +595,7 @@ standing = Table(  # by what the board chooses, sorts and counts; made from the 
     Column("named", Folded, nullable=False),  # without upper case
     Column("signal", Text, nullable=False),
     Column("gravity", Integer, nullable=False),  # of the signal, 0 the worst
-    Column("renewal", Text),  # ISO 8601; None: never
+    Column("renewal", Text, nullable=False),  # ISO 8601; 9999-12-31: never
     Column("leaves", Text),  # the last day that it is listed; None: for ever
     Column("told_on", Text),  # the newest day on which people were told something else
     Column("told_before", Text),  # what they had been told a week before that
@@ -605,6 +605,10 @@ standing = Table(  # by what the board chooses, sorts and counts; made from the 
     Column("currency", Text, nullable=False, server_default=""),
     Column("owner", Text, nullable=False, server_default=""),
     Column("stamp", Time, nullable=False),  # of the newest change that it tells of
+    Index("ix_standing_renews", "renewal", "named", "offering", "entitlement"),
+    Index("ix_standing_named", "named", "offering", "entitlement"),
+    Index("ix_standing_amount", "amount", "entitlement"),
+    Index("ix_standing_share", "share", "entitlement"),
     Index(
         "ix_standing_counted",
         *("renewal", "signal", "told_on", "told_before", "currency", "amount_minor", "owner", "leaves"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -17,7 +18,7 @@ from hub.collecting.collector import Collector
 from hub.collecting.importing import Imported, import_file
 from hub.errors import PermanentError
 from hub.ports import Licensing
-from hub.settings import Usage
+from hub.settings import Retention, Usage
 from hub.store import Store, records, seats
 from hub.store.migrate import upgrade
 from hub.usage.files import Format
@@ -131,6 +132,19 @@ def test_an_old_import_is_kept_as_long_as_if_it_were_new(collector: Collector, t
     put(collector, SeatDay(entitlement="ent_1", day=date(2014, 9, 15), known=True, peak=4))
     closing.drop_old(collector)
     assert [one.peak for one in on_record(collector)] == [3]
+
+
+@pytest.mark.parametrize(("kept", "left"), [(1147, [2]), (2000, [4, 2]), (0, [9, 4, 2])])
+def test_days_of_seat_use_go_when_the_retention_says_so(collector: Collector, kept: int, left: list[int]) -> None:
+    for days, peak in ((3000, 9), (1200, 4), (10, 2)):
+        put(collector, SeatDay(entitlement="ent_1", day=ago(days), known=True, peak=peak))
+    closing.drop_old(replace(collector, retention=Retention(seat_days=kept)))
+    assert [one.peak for one in on_record(collector)] == left
+
+
+@pytest.mark.parametrize(("kept", "final"), [(90, 10_000_000 - 90 * 86_400.0), (1, 9_913_600.0), (0, 0.0)])
+def test_days_are_final_once_their_events_may_go(collector: Collector, kept: int, final: float) -> None:
+    assert replace(collector, retention=Retention(seat_events_days=kept)).final_before(10_000_000) == final
 
 
 @pytest.mark.shared

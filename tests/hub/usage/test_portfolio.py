@@ -273,7 +273,7 @@ def test_a_page_has_what_the_rule_says_in_its_order_and_counts_it(store: Store) 
 def page_at(portfolio: RecordPortfolio, asked: Asked) -> Page:
     keep_board(portfolio.store)
     with portfolio.store.read() as conn:
-        return boards.page(conn, TODAY, asked)
+        return boards.page(conn, TODAY, asked, {})
 
 
 def test_pages_follow_each_other_without_gap_or_repetition(store: Store) -> None:

@@ -29,7 +29,7 @@ def upgrade() -> None:
         sa.Column("named", folded, nullable=False),
         sa.Column("signal", sa.Text(), nullable=False),
         sa.Column("gravity", sa.Integer(), nullable=False),
-        sa.Column("renewal", sa.Text(), nullable=True),
+        sa.Column("renewal", sa.Text(), nullable=False),
         sa.Column("leaves", sa.Text(), nullable=True),
         sa.Column("told_on", sa.Text(), nullable=True),
         sa.Column("told_before", sa.Text(), nullable=True),
@@ -46,3 +46,11 @@ def upgrade() -> None:
     op.create_index(op.f("ix_worth_read_at"), "worth", ["read_at"], unique=False)
     counted = ["renewal", "signal", "told_on", "told_before", "currency", "amount_minor", "owner", "leaves"]
     op.create_index(op.f("ix_standing_counted"), "standing", counted, unique=False)
+    order = {
+        "renews": ["renewal", "named", "offering", "entitlement"],
+        "named": ["named", "offering", "entitlement"],
+        "amount": ["amount", "entitlement"],
+        "share": ["share", "entitlement"],
+    }
+    for name, columns in order.items():
+        op.create_index(op.f(f"ix_standing_{name}"), "standing", columns, unique=False)
