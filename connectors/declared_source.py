@@ -212,7 +212,7 @@ class DeclaredClient:
             try:
                 self._page(listing, _query(listing, since=now))
             except PermanentError as error:
-                told.append(self._finding(str(error), self._shop.mend))
+                told.append(self._finding(str(error), self._shop.mend.format(name=self._source)))
             except RetryableError as error:
                 mend = "are the credentials and base_url right, and is it reachable from here?"
                 return [*told, self._finding(str(error), mend)]
@@ -272,7 +272,7 @@ class DeclaredClient:
             reply = self._page(listing, query or {}, id_)
             for row in _each(under(_body(reply), listing.rows), listing.rows or "the list"):
                 yield part(row, listing.each) if listing.each else row
-            following = self._shop.following(reply)
+            following = self._shop.following(reply, query or {})
             if following is None or following == query:
                 return
             query = {**_query(listing, id_=id_, since=since), **following}

@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from connectors.declared_source import DeclaredStored
+from connectors.declared import linked, numbered
+from connectors.declared_source import DeclaredClient, DeclaredStored
+from connectors.http import Http, Reply
 from hub.domain import Purchase, Ref
 from hub.errors import PermanentError, RetryableError, UnreadableError
 from hub.ports import Connector, Found, SeeOther, StoredObject, Unsupported, Waiting
@@ -67,6 +69,42 @@ def test_a_purchase_read_page_by_page_is_what_was_sold(case: Case) -> None:
                 assert isinstance(found, Found), found
                 assert found.purchase == wanted
                 assert made.recalled(json.loads(json.dumps(found.seen))) == wanted
+
+
+def test_pages_by_number_are_read_to_the_last() -> None:
+    case = CASES["paddle"]
+    numbering = replace(case, shop=replace(case.shop, following=numbered("page", "meta.last")), pages="page#meta.last")
+    with numbering.served(sold(case), page=1) as (url, vendor):
+        for number in range(3):
+            vendor.put("subscription", sold(case).object | {"id": f"sub_{number}"})
+        http = Http(url, suite.deps(), headers=case.auth)
+        client = DeclaredClient("shop", numbering.shop, http, livemode=True)
+        assert [one.ref.id for one in client.purchases() if one.ref.kind == "subscription"] == [
+            "sub_0",
+            "sub_1",
+            "sub_2",
+        ]
+
+
+@pytest.mark.parametrize(
+    ("header", "wanted"),
+    [
+        ('<https://other.example.com/x?page=2>; rel="next"', {"page": "2"}),
+        ('<https://a.example.com/?p=1>; rel="previous", <https://a.example.com/?p=3>; rel=next', {"p": "3"}),
+        ('<https://a.example.com/?p=1>; rel="previous"', None),
+        ("", None),
+    ],
+)
+def test_only_the_query_of_a_next_page_is_followed(header: str, wanted: object) -> None:
+    """Credentials never go to another host."""
+    assert linked(Reply(status=200, headers={"Link": header}, body=[], about="", reads=True), {}) == wanted
+
+
+def test_a_check_says_which_setting_of_which_connection_to_mend(case: Case) -> None:
+    with suite.served(suite.Answering(403)) as url:
+        made = connected(case, url)
+        assert made.check is not None
+        assert all("connections.shop." in one.mend for one in made.check())
 
 
 def test_stored_objects_give_the_purchase_that_the_API_gives(case: Case) -> None:
