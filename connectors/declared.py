@@ -216,11 +216,11 @@ def linked(reply: Reply, _: Query) -> Query | None:
     return _query(found[1]) if found else None
 
 
-def next_url(path: str) -> Following:
-    """The page whose address stands under `path` of the answer; as `linked`."""
+def next_url(path: str, more: str = "") -> Following:
+    """The page whose address stands under `path` of the answer, unless `more` there is false; as `linked`."""
 
     def following(reply: Reply, _: Query) -> Query | None:
-        url = under(_object(reply), path)
+        url = None if more and under(_object(reply), more) is False else under(_object(reply), path)
         return _query(url) if isinstance(url, str) and url else None
 
     return following
