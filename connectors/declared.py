@@ -20,7 +20,7 @@ from connectors.proofs import Proof
 from hub.domain import Json, Purchase
 
 Query: TypeAlias = Mapping[str, str]
-Following: TypeAlias = Callable[[Reply], Query | None]
+Following: TypeAlias = Callable[[Reply, Query], Query | None]
 HEADER = "header:"
 _NEXT = re.compile(r'<([^<>]*)>\s*;[^,]*\brel="?next"?')
 
@@ -172,7 +172,7 @@ class Shop:
     purchase   (connection, what was seen) -> Purchase. Seen is the reduced object under its kind, each part under its
                name; parts that are not known are absent. Pure; repeatable from an observation
     reads      kind -> where one of its objects is read
-    following  what to ask for the page after a reply's, None after the last
+    following  (reply, what was asked) -> what to ask for the page after it, None after the last
     since      epoch seconds as the vendor's lists take them
     ping       an unsigned request that means nothing and must be answered well
     refuses    why a sale can't be licensed, "" where it can; of what is seen
@@ -210,18 +210,28 @@ class Shop:
 # pages
 
 
-def linked(reply: Reply) -> Query | None:
+def linked(reply: Reply, _: Query) -> Query | None:
     """The page that the header Link calls `next` (RFC 8288). Only its query counts: credentials go to one host."""
     found = _NEXT.search(reply.headers.get("Link") or "")
     return _query(found[1]) if found else None
 
 
-def next_url(path: str) -> Following:
-    """The page whose address stands under `path` of the answer; as `linked`."""
+def next_url(path: str, more: str = "") -> Following:
+    """The page whose address stands under `path` of the answer, unless `more` there is false; as `linked`."""
 
-    def following(reply: Reply) -> Query | None:
-        url = under(_object(reply), path)
+    def following(reply: Reply, _: Query) -> Query | None:
+        url = None if more and under(_object(reply), more) is False else under(_object(reply), path)
         return _query(url) if isinstance(url, str) and url else None
+
+    return following
+
+
+def numbered(name: str, last: str) -> Following:
+    """The page after the one whose number was asked for as `name`, up to the number under `last` of the answer."""
+
+    def following(reply: Reply, asked: Query) -> Query | None:
+        page, most = int(asked.get(name, "1")), under(_object(reply), last)
+        return {name: str(page + 1)} if isinstance(most, int) and page < most else None
 
     return following
 

@@ -166,8 +166,7 @@ class DeclaredClient:
         """The purchase, read now: a request for it, and one for each of its parts."""
         shop = self._shop
         if ref.kind not in shop.reads:
-            known = ref.kind in shop.kinds
-            return Waiting(because=f"a {ref.kind} is read with its purchases") if known else _unknown(ref)
+            return _unread(shop, ref)
         facts = self._one(ref.kind, shop.object_id(ref.kind, ref.id))
         if (other := elsewhere(self._source, shop, ref, facts)) is not None:
             return other
@@ -212,7 +211,7 @@ class DeclaredClient:
             try:
                 self._page(listing, _query(listing, since=now))
             except PermanentError as error:
-                told.append(self._finding(str(error), self._shop.mend))
+                told.append(self._finding(str(error), self._shop.mend.format(name=self._source)))
             except RetryableError as error:
                 mend = "are the credentials and base_url right, and is it reachable from here?"
                 return [*told, self._finding(str(error), mend)]
@@ -272,10 +271,11 @@ class DeclaredClient:
             reply = self._page(listing, query or {}, id_)
             for row in _each(under(_body(reply), listing.rows), listing.rows or "the list"):
                 yield part(row, listing.each) if listing.each else row
-            following = self._shop.following(reply)
-            if following is None or following == query:
+            following = self._shop.following(reply, query or {})
+            if following is None:
                 return
             query = {**_query(listing, id_=id_, since=since), **following}
+        raise PermanentError(f"GET {listing.path}: more than {_MOST_PAGES} pages", hint="does its paging go round?")
 
     def _page(self, listing: Listing, query: Query, id_: str = "") -> Reply:
         return self._http.read(listing.path.format(id=quote(id_, safe="")), query=query or None)
@@ -299,6 +299,14 @@ def _begun_alone(source: str, shop: Shop, sold: Sold, told: Found | Unsupported)
 
 def _ref(source: str, shop: Shop, kind: str, id_: str) -> Ref:
     return Ref(source=source, kind=kind, id=shop.subject_id(kind, id_))
+
+
+def _unread(shop: Shop, ref: Ref) -> Waiting | Unsupported:
+    """The answer for a kind that the API is not asked for: a purchase is parked in sight."""
+    if ref.kind in shop.sold:
+        return Unsupported(because=shop.refuses({ref.kind: {}}) or f"a {ref.kind} can't be read")
+    known = ref.kind in shop.kinds
+    return Waiting(because=f"a {ref.kind} is read with its purchases") if known else _unknown(ref)
 
 
 def _unknown(ref: Ref) -> Unsupported:

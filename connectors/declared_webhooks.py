@@ -58,7 +58,7 @@ class DeclaredWebhooks:
         """Why an authentic event is not for this connection; None where it is."""
         if envelope.livemode is not None and envelope.livemode is not self._livemode:
             return f"live is {envelope.livemode}, this connection's livemode is {self._livemode}"
-        if self._account is not None and envelope.account is not None and envelope.account != self._account:
+        if self._account is not None and envelope.subject is not None and envelope.account != self._account:
             return f"it is of {envelope.account}, this connection is of {self._account}"
         return None
 

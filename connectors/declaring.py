@@ -18,8 +18,8 @@ from hub.errors import ConfigurationError
 from hub.ports import Connector, Deps, Finding
 
 _LOST = (
-    "no API credentials: only what webhooks bring is known. No second look, no sweep (a lost webhook stays lost) and "
-    "no list of purchases"
+    "no API credentials: only what webhooks bring is known. No second look, no sweep (a lost webhook stays lost), no "
+    "list of purchases, and sales that webhooks do not tell whole are parked"
 )
 
 

@@ -25,7 +25,8 @@ OFFSET = "offset"  # of the first row of a page
 class DeclaredEmulator(Emulator):
     """One shop's API. `books` holds its objects by kind and id, `events` what its list of events shows.
 
-    pages: "link" tells the next page in the header Link, else it is the path of its address (or offset) in answers.
+    pages: "link" tells the next page in the header Link; "<name>#<path>" takes a page's number as <name> and tells the
+    last one under <path>; else it is the path of the next page's address (or offset) in answers.
     """
 
     routes = Map([Rule("/<path:path>", endpoint="any", methods=["GET"])])
@@ -78,9 +79,13 @@ class DeclaredEmulator(Emulator):
         return [one for one in held if not of or reduced(self.shop, kind, one).get(of) == id_]
 
     def _list(self, request: Request, listing: Listing, rows: list[Obj]) -> Response:
-        start = int(request.args.get(OFFSET, "0"))
+        name, _, last = self.pages.partition("#")
+        number = int(request.args.get(name, "1")) - 1 if last else 0
+        start = number * self.page if last else int(request.args.get(OFFSET, "0"))
         shown = [_nest(listing.each, one) for one in rows[start : start + self.page]]
         answer: Any = _nest(listing.rows, shown)
+        if last:
+            return reply({**answer, **_nest(last, -(-len(rows) // self.page))})
         following = start + self.page
         if following >= len(rows):
             return reply(answer)

@@ -57,7 +57,7 @@ def _listed(kind: str, by: str) -> Listing:
     return Listing(path=f"/{kind}s", rows="list", each=kind, query=_PAGE | {f"{by}[is]": "{id}"})
 
 
-def following(reply: Reply) -> Query | None:
+def following(reply: Reply, _: Query) -> Query | None:
     """The next page, by the `next_offset` of the answer."""
     offset = reply.body.get("next_offset") if isinstance(reply.body, dict) else None
     return {"offset": offset} if isinstance(offset, str) and offset else None

@@ -8,7 +8,7 @@ from connectors.fastspring import registering
 from connectors.fastspring.asking import FastSpringFulfillment
 from connectors.fastspring.client import Client, safe
 from connectors.fastspring.settings import Settings
-from connectors.fastspring.source import FastSpringPurchases
+from connectors.fastspring.source import purchases as source_of
 from connectors.fastspring.webhook import EVENTS, FastSpringWebhooks, partly
 from hub.errors import ConfigurationError
 from hub.ports import Connector, Deps
@@ -23,7 +23,7 @@ def connect(name: str, settings: Settings, deps: Deps) -> Connector:
         raise ConfigurationError(problem, where=f"connections.{name}.base_url")
     secrets = [secret.get_secret_value() for secret in settings.webhook_secrets]
     keys = [key.get_secret_value() for key in settings.fulfillment_keys]
-    purchases = FastSpringPurchases(name, Client(name, settings, deps) if settings.username else None)
+    purchases = source_of(name, Client(name, settings, deps) if settings.username else None)
     return Connector(
         name=name,
         kind=settings.kind,

@@ -17,7 +17,7 @@ from connectors.fastspring.webhook import envelope_of
 from connectors.http import Http, is_safe_url
 from hub.domain import Json, Purchase, Ref
 from hub.errors import ConfigurationError, PermanentError, RetryableError, UnreadableError
-from hub.ports import Changed, Deps, Finding, Found, SeeOther, Waiting
+from hub.ports import Changed, Deps, Finding, Found, SeeOther, Unsupported, Waiting
 
 PAGE = 50
 OLDEST = timedelta(days=29)  # the events API refuses more than 30 (/events, read 2026-11)
@@ -46,6 +46,17 @@ class Client:
         pair = f"{user.get_secret_value()}:{password.get_secret_value()}".encode()
         headers = {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
         self._http = Http(settings.base_url, deps, headers=headers, complaint=complaint)
+
+    def fetch(self, ref: Ref, about: Sequence[Ref]) -> Found | SeeOther | Waiting | Unsupported:
+        """What `ref` tells, read now, whatever its kind."""
+        match ref.kind:
+            case "subscription":
+                return self.subscription(ref, about)
+            case "order":
+                return self.order(ref, about)
+            case "return":
+                return self.returned(ref)
+        return Unsupported(because=f"{ref.kind} is nothing that is looked at")
 
     def subscription(self, ref: Ref, about: Sequence[Ref] = ()) -> Found | Waiting:
         """The purchase that the subscription is. Two requests; two and one for each return where there are some."""

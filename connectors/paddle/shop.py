@@ -125,7 +125,7 @@ PADDLE = Shop(
             newest_first=True,
         ),
     ),
-    following=next_url("meta.pagination.next"),
+    following=next_url("meta.pagination.next", more="meta.pagination.has_more"),  # the last page has a `next` too
     to_paste=(
         "Developer tools > Notifications > New destination: URL {url}, type Webhook, and these events: {types}. Its "
         "secret key (pdl_ntfset_…) goes into {secrets}"

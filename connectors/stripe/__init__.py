@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from connectors.stripe import registering
 from connectors.stripe.settings import Settings
-from connectors.stripe.source import StripePurchases
+from connectors.stripe.source import purchases as source_of
 from connectors.stripe.webhook import EVENTS, StripeWebhooks
 from hub.ports import Connector, Deps
 
@@ -24,7 +24,7 @@ def connect(name: str, settings: Settings, deps: Deps) -> Connector:
     """
     secrets = [secret.get_secret_value() for secret in settings.webhook_secrets]
     client = _client(name, settings, deps) if settings.api_key else None
-    purchases = StripePurchases(name, client)
+    purchases = source_of(name, client)
     return Connector(
         name=name,
         kind=settings.kind,

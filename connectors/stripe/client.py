@@ -25,11 +25,12 @@ from connectors.stripe.fields import Object, has_more, id_of, rows, seconds
 from connectors.stripe.purchase import found, to_purchase
 from connectors.stripe.settings import Settings
 from connectors.stripe.shapes import reduced_invoice
-from connectors.stripe.webhook import EVENTS, envelope_of
+from connectors.stripe.stored import without_purchase
+from connectors.stripe.webhook import EVENTS, POINTERS, envelope_of
 from connectors.wire import Wire, content
 from hub.domain import Purchase, Ref
 from hub.errors import ConfigurationError, HubError, PermanentError, RetryableError, UnreadableError
-from hub.ports import Changed, Deps, Finding, Found, Gone, SeeOther, Waiting
+from hub.ports import Changed, Deps, Finding, Found, Gone, SeeOther, Unsupported, Waiting
 
 PAGE = 100  # Stripe's most
 _PRODUCT = ".price.product"
@@ -93,6 +94,14 @@ class Client:
             max_network_retries=0,
             http_client=self._http,
         )
+
+    def fetch(self, ref: Ref, about: Sequence[Ref]) -> Found | SeeOther | Gone | Waiting | Unsupported:
+        """What `ref` tells, read now, whatever its kind."""
+        if ref.kind == "subscription":
+            return self.subscription(ref, about)
+        if ref.kind == "checkout":
+            return self.checkout(ref, about)
+        return self.leads_to(ref) if ref.kind in POINTERS else without_purchase(ref)
 
     def subscription(self, ref: Ref, about: Sequence[Ref] = ()) -> Found | Gone:
         """The purchase that `ref` tells of, with as many of its invoices as decide what is paid.

@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from connectors.declared_source import DeclaredStored
+from connectors.declared import linked, numbered
+from connectors.declared_source import DeclaredClient, DeclaredStored
+from connectors.http import Http, Reply
 from hub.domain import Purchase, Ref
 from hub.errors import PermanentError, RetryableError, UnreadableError
 from hub.ports import Connector, Found, SeeOther, StoredObject, Unsupported, Waiting
@@ -67,6 +69,115 @@ def test_a_purchase_read_page_by_page_is_what_was_sold(case: Case) -> None:
                 assert isinstance(found, Found), found
                 assert found.purchase == wanted
                 assert made.recalled(json.loads(json.dumps(found.seen))) == wanted
+
+
+def test_pages_by_number_are_read_to_the_last() -> None:
+    case = CASES["paddle"]
+    numbering = replace(case, shop=replace(case.shop, following=numbered("page", "meta.last")), pages="page#meta.last")
+    with numbering.served(sold(case), page=1) as (url, vendor):
+        for number in range(3):
+            vendor.put("subscription", sold(case).object | {"id": f"sub_{number}"})
+        http = Http(url, suite.deps(), headers=case.auth)
+        client = DeclaredClient("shop", numbering.shop, http, livemode=True)
+        assert [one.ref.id for one in client.purchases() if one.ref.kind == "subscription"] == [
+            "sub_0",
+            "sub_1",
+            "sub_2",
+        ]
+
+
+@pytest.mark.parametrize(
+    ("header", "wanted"),
+    [
+        ('<https://other.example.com/x?page=2>; rel="next"', {"page": "2"}),
+        ('<https://a.example.com/?p=1>; rel="previous", <https://a.example.com/?p=3>; rel=next', {"p": "3"}),
+        ('<https://a.example.com/?p=1>; rel="previous"', None),
+        ("", None),
+    ],
+)
+def test_only_the_query_of_a_next_page_is_followed(header: str, wanted: object) -> None:
+    """Credentials never go to another host."""
+    assert linked(Reply(status=200, headers={"Link": header}, body=[], about="", reads=True), {}) == wanted
+
+
+def test_the_last_page_is_the_last_although_it_names_a_next_one() -> None:
+    body = {"meta": {"pagination": {"next": "https://a.example.com/?after=x", "has_more": False}}}
+    reply = Reply(status=200, headers={}, body=body, about="", reads=True)
+    assert CASES["paddle"].shop.following(reply, {}) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "mine", "other"),
+    [
+        ("shopify", {"shop": "cedar.myshopify.com"}, {"shop": "other.myshopify.com"}),
+        ("woocommerce", {"shop": "https://cedar.example.com/"}, {"shop": "https://other.example.com/"}),
+        ("lemonsqueezy", {"store": "3"}, {"store": "4"}),
+    ],
+)
+def test_I12_events_of_another_shop_are_refused(name: str, mine: Obj, other: Obj) -> None:
+    case = CASES[name]
+    type_ = next(iter(case.shop.events))
+    for settings, refused in ((mine, False), (other, True)):
+        webhooks = connected(case, "http://127.0.0.1:1", **settings).webhooks
+        assert webhooks is not None
+        (envelope,) = webhooks.normalise(case.kept(type_, case.sample(type_)), {})
+        assert bool(webhooks.refused(envelope)) is refused
+        assert webhooks.refused(replace(envelope, account=None))
+
+
+@pytest.mark.parametrize(("name", "path"), [("lemonsqueezy", "attributes"), ("shopify", "")])
+def test_a_test_sale_is_refused_at_the_door_and_makes_no_license_when_it_is_read(name: str, path: str) -> None:
+    case = CASES[name]
+    sale = sold(case)
+    raw = json.loads(json.dumps(sale.object))
+    (raw[path] if path else raw).update({"test_mode": True, "test": True})
+    tested = replace(sale, object=raw)
+    made = connected(case, "http://127.0.0.1:1")
+    assert made.webhooks is not None
+    (envelope,) = made.webhooks.normalise(case.kept(case.type_for(sale.kind) or "", raw), {})
+    assert made.webhooks.refused(envelope)
+    with case.served(tested) as (url, _):
+        purchases = connected(case, url).purchases
+        assert purchases is not None
+        assert isinstance(purchases.fetch(purchase_of(case, sale).ref), Waiting)
+
+
+def test_what_is_sold_in_a_way_that_is_not_read_is_parked_in_sight() -> None:
+    case = CASES["shopify"]
+    made = connected(case, "http://127.0.0.1:1", keyed=False).purchases
+    assert made is not None
+    (contract,) = made.stored(case.kept("subscription_contracts/create", case.samples["contract"]))
+    told = made.assemble(Ref(source="shop", kind="contract", id="contract-95"), [contract], lambda _: None)
+    assert isinstance(told, Unsupported)
+    renewal = Sale(kind="order", object=case.samples["order"] | {"source_name": "subscription_contract"})
+    with case.served(renewal) as (url, _):
+        purchases = connected(case, url).purchases
+        assert purchases is not None
+        assert isinstance(purchases.fetch(Ref(source="shop", kind="order", id="31")), Unsupported)
+        found = purchases.fetch(Ref(source="shop", kind="contract", id="contract-95"))
+        assert isinstance(found, Unsupported), "with credentials as well"
+
+
+def test_a_lost_dispute_leads_to_its_order_and_counts_there() -> None:
+    case = CASES["shopify"]
+    lost = case.situations["a dispute is lost"][-1]
+    dispute, order = (
+        Ref(source="shop", kind=kind, id=id_) for kind, id_ in (("dispute", "dispute-91"), ("order", "31"))
+    )
+    with case.served(lost) as (url, _):
+        made = connected(case, url).purchases
+        assert made is not None
+        assert made.fetch(dispute) == SeeOther(ref=order, keep=True)
+        found = made.fetch(order, [dispute])
+        assert isinstance(found, Found)
+        assert found.purchase.lines[0].reversed
+
+
+def test_a_check_says_which_setting_of_which_connection_to_mend(case: Case) -> None:
+    with suite.served(suite.Answering(403)) as url:
+        made = connected(case, url)
+        assert made.check is not None
+        assert all("connections.shop." in one.mend for one in made.check())
 
 
 def test_stored_objects_give_the_purchase_that_the_API_gives(case: Case) -> None:

@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from connectors.zentitle.emulator import YEAR
 from hub.errors import VerificationError
 from hub.inbox import accept
+from hub.store.schema import receipt
+from hub.stream import sequencer
 from hub.sweep import sweep
 from tests.scenarios.shops_table import SITUATIONS
 from tests.shops import Case, Obj, Sale, cases
@@ -150,3 +153,19 @@ def test_what_no_event_told_is_found_by_a_sweep(market: Market, name: str) -> No
     assert sweep(market.world.hub.shop, market.connector(case, "api")) > 0
     assert market.world.settle()
     assert market.licenses(case, "api", case.shop.subject_id(sale.kind, "900")) != ("nothing",)
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_consumers_hear_of_each_event_that_was_kept(market: Market, name: str) -> None:
+    """Receipts are read again by themselves, headers included."""
+    case = CASES[name]
+    type_ = next(iter(case.shop.events))
+    body, headers = case.event(type_, case.sample(type_), "evt_heard")
+    market.post(case, "hooks", body, headers)
+    connector = market.connector(case, "hooks")
+    with market.world.hub.store.read() as conn:
+        where = (receipt.c.connection == connector.name, receipt.c.outcome == "accepted")
+        rows = list(conn.execute(select(receipt).where(*where)).all())
+    messages, untold = sequencer.messages_of({connector.name: connector}, rows, {})
+    assert untold == []
+    assert case.shop.events[type_].fact in {one.type for one in messages}

@@ -713,8 +713,8 @@ def verify_stripe(vector: Json) -> None:
 
 def verify_fastspring(vector: Json) -> None:
     keys = [secret.encode() for secret in vector["secrets"]]
-    header = {name.lower(): value for name, value in vector["headers"].items()}.get("x-fs-signature")
-    fastspring.verify(vector["body"].encode(), header, keys)
+    headers = {name.lower(): value for name, value in vector["headers"].items()}
+    fastspring.PROOF.prove(vector["body"].encode(), headers, keys, 0)
 
 
 def verify_declared(vector: Json) -> None:
