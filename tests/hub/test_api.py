@@ -210,7 +210,7 @@ def test_calls_that_were_not_made_gather_for_five_seconds() -> None:
         ("put", "/purchases", {}, 405, "method"),
         ("get", "/purchases?limit=201", {}, 400, "limit"),
         ("get", "/purchases?limit=1&limit=2", {}, 400, "limit stands twice"),
-        ("get", "/purchases?colour=red", {}, 400, "colour"),
+        ("get", "/purchases?color=red", {}, 400, "color"),
         ("get", "/purchases?q=%00", {}, 400, "NUL"),
         ("get", "/receipts?cursor=cHVyY2hhc2VzIDE", {}, 400, "cursor"),
         ("get", "/entitlements/ent_1/why?at=2026-03-01", {}, 400, "at: a time as in"),
