@@ -103,7 +103,7 @@ def _dead_row(here: Place, kind: str, redis: str, count: int, rounds: int) -> Ro
         rounds=[dead for dead, _ in pairs],
         baseline="none dead",
         baseline_rounds=[well for _, well in pairs],
-        note=f"1 % dead: from made to delivered, {MANY - 1} endpoints with {count} messages each, while one more hangs; "
+        note=f"1 % dead: from made to delivered, {MANY - 1} endpoints with {count} messages each, while one hangs; "
         "asked: less than 1.2 times",
     )
 

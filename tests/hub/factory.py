@@ -451,7 +451,7 @@ def a_consumer(conn: Connection, id_: str, **values: Any) -> str:
         "created_at": time.time() - 9 * DAY,
         "changed_at": time.time(),
     }
-    conn.execute(schema.endpoint.insert().values(row | values, id=id_))
+    conn.execute(schema.endpoint.insert().values(row | values | {"id": id_}))
     return id_
 
 
