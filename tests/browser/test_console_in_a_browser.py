@@ -164,6 +164,8 @@ def test_an_endpoint_is_enabled_and_disabled_by_keyboard_and_its_attempts_are_op
     expect(page.locator(".tbl tbody tr")).to_have_count(1)
     page.locator(".tbl details summary").press("Enter")
     expect(page.locator(".tbl details pre").first).to_contain_text("upstream is away")
+    table = page.get_by_role("region", name="Table of deliveries")
+    assert table.evaluate("one => one.scrollWidth <= one.clientWidth"), "a long answer pushes the columns out of sight"
 
 
 def test_a_day_is_chosen_and_shown(page: Page, address: str) -> None:
