@@ -8,12 +8,15 @@ drains all that is due, and prints JSON: attempts and seconds.
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+
+from sqlalchemy import select
 
 from bench import naive
 from bench.place import DATABASES, Place
@@ -25,10 +28,11 @@ from hub.outbound.deliver import Office
 from hub.outbound.endpoints import By, Endpoints, Wish
 from hub.outbound.sending import Sender
 from hub.outbound.targets import allowed
-from hub.store import Store, records, stream
+from hub.store import Store, records, schema, stream
 from hub.stream.events import Message, PurchaseFact
 
 THREADS, ASK = 256, 1000.0
+WIDE, MANY = 1000, 100  # endpoints
 SECRET = b"a secret of the bench, as long as it must be"
 
 
@@ -36,7 +40,9 @@ def rows(here: Place, *, quick: bool) -> list[Row]:
     """Deliveries a second, on both databases."""
     count, rounds = (1500, 1) if quick else (5000, 3)
     redis = here.redis()
-    return [_row(here, kind, redis, count, rounds) for kind in DATABASES]
+    found = [_row(here, kind, redis, count, rounds) for kind in DATABASES]
+    found += [_fan_out_row(here, kind, rounds) for kind in DATABASES]
+    return found + [_dead_row(here, kind, redis, 20 if quick else 50, rounds) for kind in DATABASES]
 
 
 def _row(here: Place, kind: str, redis: str, count: int, rounds: int) -> Row:
@@ -52,6 +58,82 @@ def _row(here: Place, kind: str, redis: str, count: int, rounds: int) -> Row:
         note=f"deliveries: {count:,} signed messages to one consumer that answers at once, one worker process with "
         f"{THREADS} threads; baseline: one RQ job a delivery, imported before the fork",
     )
+
+
+def _fan_out_row(here: Place, kind: str, rounds: int) -> Row:
+    """One event to a thousand endpoints, until their deliveries are committed."""
+    pairs = [(_fan_out(here, kind, WIDE), _fan_out(here, kind, 1)) for _ in range(rounds)]
+    return Row(
+        what="fan-out",
+        database=kind,
+        unit="ms",
+        rounds=[wide for wide, _ in pairs],
+        baseline="to one endpoint",
+        baseline_rounds=[one for _, one in pairs],
+        ask=500.0,
+        at_most=True,
+        note=f"fan-out: one event to {WIDE:,} endpoints, made and committed in one transaction",
+    )
+
+
+def _fan_out(here: Place, kind: str, endpoints: int) -> float:
+    store = here.record(kind)
+    made = office(store)
+    for _ in range(endpoints):
+        made.endpoints.add(Wish(url="http://127.0.0.1:9/hook"), By(actor="bench", origin="bench"))
+    place(store, 1)
+    began = time.perf_counter()
+    done = deliver.fan_out(made)
+    took = (time.perf_counter() - began) * 1000
+    store.close()
+    if done != endpoints:
+        raise RuntimeError(f"{endpoints} deliveries were due, {done} were made")
+    return took
+
+
+def _dead_row(here: Place, kind: str, redis: str, count: int, rounds: int) -> Row:
+    """What one endpoint of a hundred that takes a connection and never answers costs the others."""
+    pairs = [
+        (_p99(here, kind, redis, count, dead=True), _p99(here, kind, redis, count, dead=False)) for _ in range(rounds)
+    ]
+    return Row(
+        what="1 % dead",
+        database=kind,
+        unit="ms p99",
+        rounds=[dead for dead, _ in pairs],
+        baseline="none dead",
+        baseline_rounds=[well for _, well in pairs],
+        note=f"1 % dead: from made to delivered, {MANY - 1} endpoints with {count} messages each, while one hangs; "
+        "asked: less than 1.2 times",
+    )
+
+
+def _p99(here: Place, kind: str, redis: str, count: int, *, dead: bool) -> float:
+    with _consumer() as url, _hangs() as hanging:
+        store = here.record(kind)
+        made, by = office(store), By(actor="bench", origin="bench")
+        well = [made.endpoints.add(Wish(url=url), by)[0] for _ in range(MANY - 1)]
+        made.endpoints.add(Wish(url=hanging if dead else url), by)
+        place(store, count)
+        deliver.fan_out(made)
+        database = store.url.render_as_string(hide_password=False)
+        store.close()
+        here.run("bench.deliveries", database, redis)
+        store = Store(database)
+        d = schema.delivery.c
+        with store.read() as conn:
+            took = list(conn.execute(select(d.ended_at - d.created_at).where(d.endpoint.in_(well))).scalars())
+        store.close()
+    if len(took) != len(well) * count or None in took:
+        raise RuntimeError(f"{len(well) * count} deliveries were due, {len(took)} ended")
+    return sorted(took)[len(took) * 99 // 100] * 1000
+
+
+@contextmanager
+def _hangs() -> Iterator[str]:
+    """A consumer that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0), backlog=512) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/hook"
 
 
 @contextmanager
@@ -74,6 +156,11 @@ def office(store: Store) -> Office:
 def fill(store: Store, url: str, count: int) -> None:
     """An endpoint, and so many messages in their places."""
     office(store).endpoints.add(Wish(url=url), By(actor="bench", origin="bench"))
+    place(store, count)
+
+
+def place(store: Store, count: int) -> None:
+    """So many messages in their places."""
     fact = PurchaseFact(connection="bench", event_id="evt_1", event_type="invoice.paid", subject="bench/x/1")
     told = [
         Message(

@@ -37,6 +37,7 @@ KIND = "delivery"
 LINGER_S = 1.0  # what is due so soon is waited for
 GLANCE_S = 0.05
 FLUSH_S = 0.005  # ends share a commit
+MADE_AT_ONCE = 5000  # deliveries of one transaction
 IN_TROUBLE = 3  # failures in a row
 RESPONSE_KEPT = 1000  # characters of an answer that the log keeps
 ASK_TO_WAIT = {429, 503}  # whose Retry-After is meant for every message
@@ -91,30 +92,43 @@ def _linger(office: Office, end: float, stop: Callable[[], bool]) -> bool:
 
 
 def fan_out(office: Office) -> int:
-    """Every endpoint that is enabled has a delivery of each message that its filter takes; how many were made."""
+    """Every endpoint that is enabled has a delivery of each message that its filter takes; how many were made.
+
+    Those that stand at one position are served together, so an event to a thousand endpoints is one transaction.
+    """
     with office.store.read() as conn:
         head = stream.newest(conn)
         behind = [one for one in outbound.endpoints(conn) if one.state == outbound.ENABLED and one.cursor < head]
-    return sum(_fan_out_one(office, one) for one in behind)
+    together: dict[int, list[Endpoint]] = defaultdict(list)
+    for one in behind:
+        together[one.cursor].append(one)
+    return sum(_fan_out(office, group) for group in together.values())
 
 
-def _fan_out_one(office: Office, of: Endpoint) -> int:
+def _fan_out(office: Office, group: Sequence[Endpoint]) -> int:
     with office.store.read() as conn:
-        messages = outbound.fresh(conn, of.cursor)
+        messages = outbound.fresh(conn, group[0].cursor)
     if not messages:
         return 0
-    chosen, untold = _chosen(of, messages)
+    size = max(1, MADE_AT_ONCE // len(messages))
+    return sum(_make(office, group[at : at + size], messages) for at in range(0, len(group), size))
 
-    def unit(conn: Connection) -> bool:
-        made = outbound.fan_out(conn, of, messages[-1].position, chosen)
-        if made and untold:
-            outbound.note_untold(conn, of.id, len(untold), untold[-1])
-        failpoint("fan_out.before_commit", of.id)
-        return made
+
+def _make(office: Office, group: Sequence[Endpoint], messages: Sequence[Fresh]) -> int:
+    found = {of.id: _chosen(of, messages) for of in group}
+    taken = {id_: chosen for id_, (chosen, _) in found.items()}
+
+    def unit(conn: Connection) -> int:
+        moved = outbound.fan_out(conn, group, messages[-1].position, taken)
+        for id_ in sorted(moved):
+            if untold := found[id_][1]:
+                outbound.note_untold(conn, id_, len(untold), untold[-1])
+        failpoint("fan_out.before_commit")
+        return sum(len(taken[id_]) for id_ in moved)
 
     made = office.store.write(unit)
-    failpoint("fan_out.after_commit", of.id)
-    return len(chosen) if made else 0
+    failpoint("fan_out.after_commit")
+    return made
 
 
 def _chosen(of: Endpoint, messages: Sequence[Fresh]) -> tuple[list[Fresh], list[str]]:

@@ -193,24 +193,25 @@ def _customers(conn: Connection, rows: Sequence[Row[Any]]) -> dict[str, str]:
     return found
 
 
-def fan_out(conn: Connection, of: Endpoint, upto: int, taken: Sequence[Fresh]) -> bool:
-    """Makes deliveries of what was `taken` up to a position; False where another did that meanwhile.
+def fan_out(conn: Connection, group: Sequence[Endpoint], upto: int, taken: Mapping[str, Sequence[Fresh]]) -> set[str]:
+    """Makes deliveries of what each was to have up to a position; the endpoints for which nobody else did meanwhile.
 
-    Cursor and deliveries are one transaction: whatever crashes, each message gets one delivery or none, and then the
-    cursor still stands before it.
+    The group stands at one cursor. Cursors and deliveries are one transaction: whatever crashes, each message gets one
+    delivery at each endpoint or none, and then the cursor still stands before it.
     """
     e = t.endpoint.c
-    mine = (e.id == of.id, e.cursor == of.cursor, e.state == ENABLED)
-    if conn.execute(update(t.endpoint).where(*mine).values(cursor=upto)).rowcount != 1:
-        return False
+    mine = (e.id.in_([one.id for one in group]), e.cursor == group[0].cursor, e.state == ENABLED)
+    moved = set(conn.execute(update(t.endpoint).where(*mine).values(cursor=upto).returning(e.id)).scalars())
     rows = [
         {"endpoint": of.id, "position": one.position, "key": one.key, "version": min(of.version, one.about.version)}
-        for one in taken
+        for of in group
+        if of.id in moved
+        for one in taken[of.id]
     ]
     if rows:
         stmt = insert(conn, t.delivery).values(state=PENDING, next_at=db_now(), created_at=db_now())
         conn.execute(stmt.on_conflict_do_nothing(), rows)
-    return True
+    return moved
 
 
 def note_untold(conn: Connection, id_: str, count: int, because: str) -> None:

@@ -36,7 +36,8 @@ def install(console: Blueprint, hub: Hub, back: Callable[[str], Response]) -> No
     def endpoints() -> str:
         with hub.store.read() as conn:
             found = [(one, outbound.backlog(conn, one)) for one in outbound.endpoints(conn)]
-        return render_template("endpoints.html", page="endpoints", found=found, badge=health_badge, host=host)
+        on = sum(one.state == outbound.ENABLED for one, _ in found)
+        return render_template("endpoints.html", page="endpoints", found=found, on=on, badge=health_badge, host=host)
 
     @console.get("/endpoints/<id_>")
     def endpoint(id_: str) -> str:

@@ -16,7 +16,7 @@ from hub import portal, users, wiring
 from hub.store.migrate import upgrade
 from sandbox.customers import shelf
 from tests.hub.browsing import served
-from tests.hub.factory import a_hub, fill
+from tests.hub.factory import a_hub, consumers, fill
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 PASSWORD = "correct horse battery"
@@ -40,6 +40,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     upgrade(hub.store)
     wiring.start(hub)
     fill(hub.store)
+    hub.store.write(consumers)
     users.add_user(hub.store, "ida", PASSWORD)
     token, _ = portal.make(hub.store, hub.settings.secrets, "acc_brisa", days=1, now=time.time(), who="ida")
     PORTAL["brisa"] = f"/portal/{token}"

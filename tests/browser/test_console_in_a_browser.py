@@ -34,6 +34,10 @@ PAGES = {
     "account of two": "/accounts/acc_brisa",
     "account without data": "/accounts/acc_haven",
     "portfolio": "/portfolio",
+    "endpoints": "/endpoints",
+    "endpoint": "/endpoints/ep_billing",
+    "endpoint given up": "/endpoints/ep_billing?state=exhausted",
+    "endpoint off": "/endpoints/ep_off",
     "not found": "/nothing",
 }
 
@@ -103,6 +107,7 @@ def test_every_page_is_reached_by_keyboard_from_the_first(page: Page, address: s
         "Parked",
         "Tasks",
         "Catalog",
+        "Endpoints",
     ):
         page.goto(address)
         for _ in range(40):
@@ -143,6 +148,24 @@ def test_a_subject_is_held_and_released_by_keyboard(page: Page, address: str) ->
     expect(page.get_by_role("heading", level=1)).to_have_text("Ida holds it: waits for the customer")
     page.get_by_role("button", name="Release").press("Enter")
     expect(page.get_by_role("status")).to_contain_text("Released.")
+
+
+def test_an_endpoint_is_enabled_and_disabled_by_keyboard_and_its_attempts_are_opened(page: Page, address: str) -> None:
+    page.goto(f"{address}/endpoints")
+    page.get_by_role("link", name="ep_off").press("Enter")
+    page.get_by_role("button", name="Enable, skip what waits").press("Enter")
+    expect(page.get_by_role("status")).to_contain_text("Enabled.")
+    page.get_by_role("button", name="Disable").press("Enter")
+    expect(page.get_by_role("status")).to_contain_text("Disabled.")
+    page.goto(f"{address}/endpoints/ep_billing")
+    page.get_by_label("State").select_option("exhausted")
+    page.get_by_role("button", name="Show").press("Enter")
+    page.wait_for_url("**state=exhausted*")
+    expect(page.locator(".tbl tbody tr")).to_have_count(1)
+    page.locator(".tbl details summary").press("Enter")
+    expect(page.locator(".tbl details pre").first).to_contain_text("upstream is away")
+    table = page.get_by_role("region", name="Table of deliveries")
+    assert table.evaluate("one => one.scrollWidth <= one.clientWidth"), "a long answer pushes the columns out of sight"
 
 
 def test_a_day_is_chosen_and_shown(page: Page, address: str) -> None:

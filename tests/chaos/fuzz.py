@@ -49,10 +49,10 @@ def run(folder: Path, minutes: float, seed: int | None) -> int:
     store.close()
     with running(config, "web", HUB_PORT=str(port)):
         wait_for_port(port, 30)
-        return fuzz(f"http://127.0.0.1:{port}/api/v1", key, minutes, seed)
+        return fuzz(f"http://127.0.0.1:{port}/api/v1", key, minutes, seed, folder)
 
 
-def fuzz(base: str, key: str, minutes: float, seed: int | None) -> int:
+def fuzz(base: str, key: str, minutes: float, seed: int | None, folder: Path) -> int:
     """What schemathesis finds; it prints it, with a seed and a command to do it again."""
     words = ["-m", "schemathesis.cli", "run", f"{base}/openapi.json", "-H", f"Authorization: Bearer {key}"]
     words += ["--checks", CHECKS, "--continue-on-failure", "--max-time", f"{minutes * 60:.0f}"]
@@ -64,7 +64,7 @@ def fuzz(base: str, key: str, minutes: float, seed: int | None) -> int:
         "off",
         *(["--seed", str(seed)] if seed is not None else []),
     ]
-    return subprocess.run([sys.executable, *words], check=False).returncode
+    return subprocess.run([sys.executable, *words], check=False, cwd=folder).returncode
 
 
 if __name__ == "__main__":

@@ -434,3 +434,49 @@ def a_world(conn: Connection) -> None:
 def fill(store: Store) -> None:
     """Writes the world."""
     store.write(a_world)
+
+
+def a_consumer(conn: Connection, id_: str, **values: Any) -> str:
+    """Inserts an endpoint; its id."""
+    row: dict[str, Any] = {
+        "url": "https://hooks.example.com/hub/licensing",
+        "description": "Billing",
+        "types": ["entitlement.*", "purchase.paid"],
+        **{name: [] for name in ("connections", "customers", "header_names", "secrets")},
+        "headers": "",
+        "version": 1,
+        "ordered": False,
+        "state": "enabled",
+        "cursor": 4,
+        "created_at": time.time() - 9 * DAY,
+        "changed_at": time.time(),
+    }
+    conn.execute(schema.endpoint.insert().values(row | values | {"id": id_}))
+    return id_
+
+
+def consumers(conn: Connection) -> None:
+    """An endpoint that fails with deliveries in every state and their attempts, and one that is off."""
+    now = time.time()
+    failing = {"failures": 4, "failing_since": now - DAY, "untold": 3, "untold_because": "type has no seats"}
+    a_consumer(conn, "ep_billing", **failing)
+    a_consumer(conn, "ep_off", description="", types=[], state="disabled", because="it answered 410: gone")
+    m, d = schema.message, schema.delivery
+    for position, state in enumerate(("delivered", "exhausted", "skipped", "pending"), 1):
+        told = {"type": "entitlement.changed", "version": 1, "occurred_at": now - DAY, "subject": LIFE, "data": {}}
+        conn.execute(m.insert().values(event_id=f"event-{position}", position=position, entitlement="ent_1", **told))
+        tries = 0 if state == "skipped" else position
+        made = {"endpoint": "ep_billing", "position": position, "key": "cust_1", "version": 1, "state": state}
+        made |= {"tries": tries, "next_at": now + 600, "created_at": now - DAY, "said": "503" if tries else "skipped"}
+        made |= {"ended_at": None if state == "pending" else now}
+        id_ = conn.execute(d.insert().values(made).returning(d.c.id)).scalar_one()
+        for number in range(1, tries + 1):
+            last = number == tries and state == "delivered"
+            said = {
+                "status": 200 if last else 503 if number > 1 else None,
+                "error": "" if number > 1 or last else "timeout",
+            }
+            answered = "" if number == 1 else '{"error": "upstream is away", "trace": "' + "0af7651916cd43dd" * 6 + '"}'
+            one = {"delivery": id_, "number": number, "at": now - 600, "seconds": 0.21, "response": answered}
+            conn.execute(schema.attempt.insert().values(one | said))
+    conn.execute(schema.sequence.update().where(schema.sequence.c.name == "message").values(position=4))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 import time
@@ -18,7 +19,7 @@ from hub import keys
 from hub.errors import PermanentError
 from hub.keys import SCOPES
 from hub.outbound import samples
-from hub.store import calls
+from hub.store import Store, calls
 from hub.store.migrate import upgrade
 from hub.store.schema import api_call, api_key, approval, audit, db_now, endpoint, subject
 from hub.web.api import guard
@@ -210,7 +211,7 @@ def test_calls_that_were_not_made_gather_for_five_seconds() -> None:
         ("put", "/purchases", {}, 405, "method"),
         ("get", "/purchases?limit=201", {}, 400, "limit"),
         ("get", "/purchases?limit=1&limit=2", {}, 400, "limit stands twice"),
-        ("get", "/purchases?colour=red", {}, 400, "colour"),
+        ("get", "/purchases?color=red", {}, 400, "color"),
         ("get", "/purchases?q=%00", {}, 400, "NUL"),
         ("get", "/receipts?cursor=cHVyY2hhc2VzIDE", {}, 400, "cursor"),
         ("get", "/entitlements/ent_1/why?at=2026-03-01", {}, 400, "at: a time as in"),
@@ -604,23 +605,23 @@ def test_a_call_whose_process_died_is_under_way_until_its_lease_ends_and_is_then
     assert count(hub, endpoint) == before
 
 
-def test_whoever_slept_over_its_lease_does_not_write_over_the_next_answer(hub: Hub) -> None:
-    begun = hub.store.write(lambda conn: calls.begin(conn, "p", "k", "f"))
+def test_whoever_slept_over_its_lease_does_not_write_over_the_next_answer(store: Store) -> None:
+    begun = store.write(lambda conn: calls.begin(conn, "p", "k", "f"))
     late = update(api_call).where(api_call.c.prefix == "p").values(until=db_now() - 1)
-    hub.store.write(lambda conn: conn.execute(late))
-    taken = hub.store.write(lambda conn: calls.begin(conn, "p", "k", "f"))
+    store.write(lambda conn: conn.execute(late))
+    taken = store.write(lambda conn: calls.begin(conn, "p", "k", "f"))
     assert (begun, taken) == (calls.Begun(fence=1), calls.Begun(fence=2))
-    hub.store.write(lambda conn: calls.end(conn, "p", "k", 2, 200, "new"))
-    hub.store.write(lambda conn: calls.end(conn, "p", "k", 1, 500, "old"))
-    hub.store.write(lambda conn: calls.forget(conn, "p", "k", 1))
-    assert hub.store.write(lambda conn: calls.begin(conn, "p", "k", "f")) == calls.Done(status=200, answer="new")
+    store.write(lambda conn: calls.end(conn, "p", "k", 2, 200, "new"))
+    store.write(lambda conn: calls.end(conn, "p", "k", 1, 500, "old"))
+    store.write(lambda conn: calls.forget(conn, "p", "k", 1))
+    assert store.write(lambda conn: calls.begin(conn, "p", "k", "f")) == calls.Done(status=200, answer="new")
 
 
-def test_after_a_day_a_key_is_new_again(hub: Hub) -> None:
-    hub.store.write(lambda conn: calls.begin(conn, "q", "k", "f"))
+def test_after_a_day_a_key_is_new_again(store: Store) -> None:
+    store.write(lambda conn: calls.begin(conn, "q", "k", "f"))
     old = update(api_call).where(api_call.c.prefix == "q").values(at=db_now() - calls.KEPT_S - 1)
-    hub.store.write(lambda conn: conn.execute(old))
-    assert hub.store.write(lambda conn: calls.begin(conn, "q", "k", "another")) == calls.Begun(fence=1)
+    store.write(lambda conn: conn.execute(old))
+    assert store.write(lambda conn: calls.begin(conn, "q", "k", "another")) == calls.Begun(fence=1)
 
 
 # -- the document
@@ -652,3 +653,13 @@ def test_every_answer_of_a_record_with_a_life_in_it_is_one_that_the_document_tel
 
 def test_every_scope_opens_something_and_every_route_s_scope_can_be_given() -> None:
     assert {one.scope for one in ROUTES} - {None, ""} == set(SCOPES)
+
+
+def test_the_command_line_prints_the_same_document_without_a_configuration() -> None:
+    from click.testing import CliRunner
+
+    from hub.cli import main
+
+    told = CliRunner(env={"HUB_CONFIG": "/nowhere/hub.toml"}).invoke(main, ["api", "openapi"])
+    assert told.exit_code == 0
+    assert json.loads(told.stdout) == json.loads(json.dumps(DOCUMENT))
