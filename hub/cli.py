@@ -22,7 +22,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from hub import __version__, cli_crm, cli_usage
+from hub import __version__, cli_agree, cli_crm, cli_usage
 from hub.errors import ConfigurationError, HubError, PermanentError
 
 P = ParamSpec("P")
@@ -798,6 +798,13 @@ def key_revoke(prefix: str, as_json: bool) -> None:  # noqa: FBT001
 
     api_keys.revoke(_ready_hub().store, prefix.removeprefix("hub_")[:12], by=_who())
     _tell(as_json, {"revoked": prefix}, f"{prefix} opens nothing any more.")
+
+
+# -- agreement
+
+
+for _name, _function in cli_agree.COMMANDS.items():
+    _command(main, _name)(_function)
 
 
 # -- the CRM
