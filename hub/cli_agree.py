@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,8 +15,10 @@ import click
 
 if TYPE_CHECKING:
     from hub.backtest import Backtest
+    from hub.drift import Drift
 
 SHOWN = 40  # rows that are printed; --json has all
+NEEDS_ATTENTION = 1
 
 
 @click.option("--config", "file", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
@@ -60,4 +65,44 @@ def _table(names: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         out.print(f"… and {len(rows) - SHOWN:,} more: --json has them all")
 
 
-COMMANDS: Mapping[str, Callable[..., None]] = {"backtest": backtest}
+@click.option("--apply", "which", multiple=True, metavar="CLASS|ID", help="Repair these; may be repeated.")
+@click.option("--recorded", is_flag=True, help="By the record alone: ask the licensing system nothing.")
+def drift(*, which: Sequence[str], recorded: bool, as_json: bool) -> None:
+    """Say where sales, licenses and CRM disagree, with each repair and its risk; --apply makes looks due, or tasks."""
+    from hub import drift as it  # noqa: PLC0415
+    from hub.cli import NOT_FOUND, _fail, _ready_hub, _who  # noqa: PLC0415
+
+    hub = _ready_hub()
+    found = [*it.find(hub.store, hub.connectors, hub.rules, hub.licensing, ask=not recorded)]
+    chosen = [one for one in found if one.kind in which or one.id in which]
+    if lost := [one for one in which if one not in it.KINDS and one not in {x.id for x in found}]:
+        _fail(NOT_FOUND, f"there is no drift {lost[0]!r}; classes: {', '.join(it.KINDS)}, or an id from `hub drift`")
+    done = it.apply(hub.store, chosen, _who(), "command line") if which else []
+    if not recorded:
+        it.keep(hub.store, found)
+    if done:
+        hub.bell.ring()
+    if as_json:
+        click.echo(json.dumps({"drift": [{"id": x.id, **asdict(x)} for x in found], "applied": [x.id for x in done]}))
+    else:
+        _tell_drift(found, done, asked=bool(which))
+    if any(one not in done and not one.waiting for one in found):
+        sys.exit(NEEDS_ATTENTION)
+
+
+def _tell_drift(found: Sequence[Drift], done: Sequence[Drift], *, asked: bool) -> None:
+    from hub.cli import _plain, out  # noqa: PLC0415
+    from hub.drift import KINDS  # noqa: PLC0415
+
+    counts = Counter(one.kind for one in found)
+    for kind, number in counts.most_common():
+        out.print(_plain(f"{number:,} {kind}: {KINDS[kind]}"))
+    if not found:
+        out.print("Sales, licenses and CRM agree.")
+    rows = [(x.id, x.customer, x.problem, x.how, x.risk or "none", x.waiting or x.repair) for x in found]
+    _table(("Id", "Customer", "Problem", "Repair", "Risk", "State"), rows)
+    if asked:
+        out.print(f"{len(done):,} applied: looks are due, or tasks are open.")
+
+
+COMMANDS: Mapping[str, Callable[..., None]] = {"backtest": backtest, "drift": drift}
