@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from hub.adopting import Match
     from hub.backtest import Backtest
     from hub.drift import Drift
 
@@ -105,4 +106,41 @@ def _tell_drift(found: Sequence[Drift], done: Sequence[Drift], *, asked: bool) -
         out.print(f"{len(done):,} applied: looks are due, or tasks are open.")
 
 
-COMMANDS: Mapping[str, Callable[..., None]] = {"backtest": backtest, "drift": drift}
+@click.option("--apply", "which", multiple=True, metavar="all|ID", help="Adopt these; all: what is not ambiguous.")
+@click.option(
+    "--take-over", is_flag=True, help="Also what a vendor's own integration keeps, once that is switched off."
+)
+def adopt(*, which: Sequence[str], take_over: bool, as_json: bool) -> None:
+    """Match licenses that were there before the hub with purchases; --apply records it, so that none is made twice."""
+    from hub import adopting as it  # noqa: PLC0415
+    from hub.cli import NOT_FOUND, _fail, _ready_hub, _who  # noqa: PLC0415
+
+    hub = _ready_hub()
+    licensing = hub.shop.licensing
+    found = it.find(hub.store, hub.connectors, hub.rules, licensing, take_over=take_over)
+    if lost := [one for one in which if one != "all" and one not in {x.id for x in found}]:
+        _fail(NOT_FOUND, f"there is no match {lost[0]!r}; ids are told by `hub adopt`")
+    chosen = [
+        x for x in found if x.state != it.BUILT_IN and (x.id in which or ("all" in which and x.state == it.ADOPT))
+    ]
+    done = it.adopt(hub.store, licensing, chosen, _who(), "command line")
+    if as_json:
+        told = [{"id": x.id, **asdict(x)} for x in found]
+        click.echo(json.dumps({"matches": told, "adopted": [x.id for x in done]}))
+    else:
+        _tell_matches(found, len(done))
+    if any(one not in done for one in found):
+        sys.exit(NEEDS_ATTENTION)
+
+
+def _tell_matches(found: Sequence[Match], done: int) -> None:
+    from hub.cli import out  # noqa: PLC0415
+
+    for state, number in Counter(one.state for one in found).most_common():
+        out.print(f"{number:,} {state}")
+    rows = [(x.id, x.customer, x.offering, x.because, x.drifts or "nothing", x.state) for x in found]
+    _table(("Id", "Customer", "Offering", "Because", "Would change", "State"), rows)
+    out.print(f"{done:,} adopted." if done else "Nothing was written.")
+
+
+COMMANDS: Mapping[str, Callable[..., None]] = {"backtest": backtest, "drift": drift, "adopt": adopt}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -249,11 +249,9 @@ def _orphan(conn: Connection, source: str, id_: str, order_ref: str) -> Drift:
         entitlement=id_,
         problem=f"no purchase on record pays for it (order reference {order_ref or 'not known'})",
         repair=TASK,
-        how="find who pays for it, or switch it off in the licensing system; the hub leaves it alone",
+        how="find who pays for it (`hub adopt`), or switch it off in the licensing system; the hub leaves it alone",
     )
-    if not _has_task(conn, one.id):
-        return one
-    return Drift(**{name: getattr(one, name) for name in Drift.__dataclass_fields__} | {"waiting": "has its task"})
+    return replace(one, waiting="has its task") if _has_task(conn, one.id) else one
 
 
 def _at_entitlement(conn: Connection, source: str, id_: str, kind: str, customer: str, problem: str) -> Drift:

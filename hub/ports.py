@@ -380,6 +380,7 @@ class Connector:
     crm_setup: CrmSetup | None = None
     fulfillment: Fulfillment | None = None
     partly: Callable[[Sequence[str]], bytes] | None = None
+    built_in_references: str = ""  # as a regular expression: order references of the vendor's own licensing integration
     catalog_key: str = ""  # the key in [[catalog]] rows that speaks of this vendor
     base_url: str = ""
     check: Callable[[], Sequence[Finding]] | None = None
