@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hub.backtest import Backtest
     from hub.drift import Drift
 
+TASKS = 500  # the newest
 SHOWN = 40  # rows that are printed; --json has all
 NEEDS_ATTENTION = 1
 
@@ -143,4 +144,37 @@ def _tell_matches(found: Sequence[Match], done: int) -> None:
     out.print(f"{done:,} adopted." if done else "Nothing was written.")
 
 
-COMMANDS: Mapping[str, Callable[..., None]] = {"backtest": backtest, "drift": drift, "adopt": adopt}
+@click.option("--done", "done", type=int, multiple=True, metavar="NUMBER", help="Close this task; may be repeated.")
+def review(*, done: Sequence[int], as_json: bool) -> None:
+    """List what waits for a person: sold keys without a row, with the row to paste, and open tasks."""
+    from hub import approvals, coverage  # noqa: PLC0415
+    from hub.cli import NOT_FOUND, _fail, _ready_hub, _who  # noqa: PLC0415
+    from hub.store import pages  # noqa: PLC0415
+
+    hub = _ready_hub()
+    for number in done:
+        if not approvals.close_review(hub.store, number, _who(), "command line"):
+            _fail(NOT_FOUND, f"no open task has the number {number}; `hub review` lists them")
+    with hub.store.read() as conn:
+        keys, tasks = coverage.waiting_for_a_row(conn, hub), pages.reviews(conn, limit=TASKS)
+    rows = [{"key": one.key, "vendor": one.vendor, "subjects": one.subjects, "row": one.row} for one in keys]
+    open_ = [{"number": one.id, "kind": one.kind, "subject": one.subject, "text": one.text} for one in tasks]
+    if as_json:
+        click.echo(json.dumps({"unmapped": rows, "tasks": open_, "closed": list(done)}))
+    else:
+        _tell_reviews(rows, open_)
+    if rows or open_:
+        sys.exit(NEEDS_ATTENTION)
+
+
+def _tell_reviews(rows: Sequence[Mapping[str, object]], tasks: Sequence[Mapping[str, object]]) -> None:
+    from hub.cli import _plain, out  # noqa: PLC0415
+
+    for one in rows:
+        out.print(_plain(f"# {one['subjects']} wait for {one['vendor']} {one['key']}\n{one['row']}\n"))
+    _table(("Task", "Kind", "Subject", "What"), [tuple(one.values()) for one in tasks])
+    if not rows and not tasks:
+        out.print("Nothing waits for a person.")
+
+
+COMMANDS: Mapping[str, Callable[..., None]] = {"backtest": backtest, "drift": drift, "adopt": adopt, "review": review}

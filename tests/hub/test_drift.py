@@ -175,3 +175,32 @@ def test_the_commands_tell_apply_and_say_how_it_went(world: World, monkeypatch: 
     code, told = hub("backtest", "--config", str(world.config))
     assert (code, told["summary"]["purchases"], told["differences"]) == (0, 1, [])
     assert "1 stale" in CliRunner().invoke(main, ["drift"]).stdout
+
+
+def test_the_review_command_gives_the_row_to_paste_and_closes_a_task_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HUB_CONFIG", str(world.config))
+    assert CliRunner().invoke(main, ["review"]).exit_code == 0
+    sold(world, 3)
+    foreign(world)
+    applied(world, found(world))
+    run = CliRunner().invoke(main, ["review", "--json"])
+    (task,) = json.loads(run.stdout)["tasks"]
+    assert (run.exit_code, task["kind"]) == (1, "orphaned")
+    assert CliRunner().invoke(main, ["review", "--done", str(task["number"])]).exit_code == 0
+    assert CliRunner().invoke(main, ["review", "--done", str(task["number"])]).exit_code == 4
+    assert found(world)[0].waiting == "has its task"  # what a person closed is not asked again
+
+
+def test_the_review_command_groups_sales_that_wait_for_one_row(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUB_CONFIG", str(world.config))
+    names = {"product": world.post("/v1/products", {"name": "Odd"})["id"], "unit_amount": "100", "currency": "usd"}
+    world.prices["ODD"] = world.post("/v1/prices", names | {"recurring[interval]": "year"})["id"]
+    for quantity in (2, 3):
+        world.buy("ODD", quantity)
+    world.deliver(world.events())
+    world.settle()
+    told = json.loads(CliRunner().invoke(main, ["review", "--json"]).stdout)["unmapped"]
+    assert [(one["key"], one["subjects"]) for one in told] == [(world.prices["ODD"], 2)]
+    assert told[0]["row"].startswith("[[catalog]]\nstripe = ")
