@@ -22,7 +22,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from hub import __version__, cli_crm, cli_usage
+from hub import __version__, cli_agree, cli_crm, cli_usage
 from hub.errors import ConfigurationError, HubError, PermanentError
 
 P = ParamSpec("P")
@@ -815,6 +815,13 @@ def api_openapi(as_json: bool) -> None:  # noqa: ARG001, FBT001  (it is JSON eit
     from hub.web.api.table import ROUTES  # noqa: PLC0415
 
     click.echo(json.dumps(document(ROUTES), indent=1))
+
+
+# -- agreement
+
+
+for _name, _function in cli_agree.COMMANDS.items():
+    _command(main, _name)(_function)
 
 
 # -- the CRM

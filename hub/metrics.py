@@ -11,6 +11,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 from sqlalchemy import func, select
 
+from hub import drift
 from hub.limits import SHARED
 from hub.retention import Pruned, progress
 from hub.store import Store, subjects
@@ -54,6 +55,7 @@ class RecordCollector(Collector):
             rates = conn.execute(_RATES).all()
             pruned, now = progress(conn), subjects.now(conn)
             told = conn.execute(_TOLD).all()
+            apart = drift.kept(conn)
         yield states
         yield GaugeMetricFamily("hub_oldest_due_seconds", "Age of the oldest look that is due", value=age)
         yield GaugeMetricFamily("hub_unknown_creates", "Creates whose outcome is not known yet", value=unknown)
@@ -67,6 +69,7 @@ class RecordCollector(Collector):
         yield from _connections(rates)
         yield from _pruned(pruned, now)
         yield from _crm(told)
+        yield from _drift(apart, now)
 
 
 def _connections(rates: Sequence[Any]) -> Iterator[Metric]:
@@ -78,6 +81,16 @@ def _connections(rates: Sequence[Any]) -> Iterator[Metric]:
         hold.add_metric([row.connection], max(0.0, row.left))
     yield breaker
     yield hold
+
+
+def _drift(apart: tuple[dict[str, int], float] | None, now: float) -> Iterator[Metric]:
+    """Where the systems disagreed when they were last compared."""
+    counts = GaugeMetricFamily("hub_drift", "Disagreements of sales, licenses and CRM by class", labels=["class"])
+    for kind, count in apart[0].items() if apart else ():
+        counts.add_metric([kind], count)
+    yield counts
+    if apart:
+        yield GaugeMetricFamily("hub_drift_age_seconds", "Since they were compared", value=max(0.0, now - apart[1]))
 
 
 def _crm(told: Sequence[Any]) -> Iterator[Metric]:

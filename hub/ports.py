@@ -411,6 +411,7 @@ class Connector:
     partly: Callable[[Sequence[str]], bytes] | None = None
     replying: Callable[[str, bool], Reply | None] = lambda _content_type, _kept: None
     sold: Callable[[Sequence[Sold]], Sequence[CrmRecord]] | None = None
+    built_in_references: str = ""  # as a regular expression: order references of the vendor's own licensing integration
     catalog_key: str = ""  # the key in [[catalog]] rows that speaks of this vendor
     base_url: str = ""
     check: Callable[[], Sequence[Finding]] | None = None

@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING
 
 import structlog
 
-from hub import limits, polling
+from hub import drift, limits, polling
 from hub.collecting.closing import close_days, drop_old
 from hub.collecting.counting import count_touched
 from hub.collecting.hearing import hear
@@ -50,6 +50,7 @@ PRUNE_AGAIN_S = 3600.0  # so often a clock asks whether a table was not pruned f
 SEAT_CHORES = ("poll", "hear seats", "count seats", "read seat logs")  # leases: one process at a time does each
 CONFIRM_S = 30.0  # so often a clock asks what became of sales since it was last told
 TELL_AGAIN_S = 900.0  # so often a clock asks whether a CRM is to be told
+COMPARE_AGAIN_S = 900.0  # so often a clock asks whether all is to be compared
 POLL_AGAIN_S = 60.0  # so often a clock asks whether the list of entitlements is to be read
 
 
@@ -88,6 +89,7 @@ def tick_for_ever(hub: Hub) -> None:
         _Chore("prune", PRUNE_AGAIN_S, _prune),
         _Chore("tell CRM", TELL_AGAIN_S, _tell_crms),
         _Chore("tell what became of sales", CONFIRM_S, _tell_sold),
+        _Chore("compare", COMPARE_AGAIN_S, _compare),
     ]
     placed = partial(_ring_for_deliveries, hub)
     threading.Thread(target=sequencer.run, args=(hub.store, hub.connectors, stop, placed), name="sequencer").start()
@@ -212,6 +214,11 @@ def _tell_sold(hub: Hub) -> None:
     for name, one in hub.connectors.items():
         if one.sold is not None and not limits.stopping.is_set():
             _alone(hub, f"confirm {name}", partial(tell_sold, hub, one))
+
+
+def _compare(hub: Hub) -> None:
+    """Where the systems disagree, once a day."""
+    _alone(hub, "compare", lambda: drift.keep_if_due(hub))
 
 
 def _alone(hub: Hub, key: str, work: Callable[[], object], *, rings: bool = False) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from datetime import UTC, date, tzinfo
@@ -31,6 +32,9 @@ from hub.outbound.targets import Allowed, allowed
 
 Model = TypeVar("Model", bound=BaseModel)
 Seconds = Annotated[float, Field(ge=0)]
+
+
+_WHERE = re.compile(r"(?P<table>\[\[?\w+\]?\])(?: row (?P<row>\d+))?(?: (?P<key>\S+))?$")
 
 
 class _Section(BaseModel):
@@ -271,6 +275,33 @@ def load(path: str | Path | None = None, environ: Mapping[str, str] | None = Non
         connections=connections,
         catalog=_catalog(raw.get("catalog", []), file),
     )
+
+
+def load_rules(path: str | Path) -> tuple[tuple[CatalogRow, ...], Policy]:
+    """Catalog and policy alone of a file in the form of hub.toml; an error names the line where its table begins."""
+    file = Path(path)
+    raw = _read(file)
+    try:
+        return _catalog(raw.get("catalog", []), file), parse(Policy, _table(raw, "policy", file), file, "policy")
+    except ConfigurationError as error:
+        raise at_line(error, file) from None
+
+
+def at_line(error: ConfigurationError, file: Path) -> ConfigurationError:
+    """The same error with the line of `file` that its `where` speaks of, if it names a table, a row or a key."""
+    found = _WHERE.search(error.where)
+    if found is None:
+        return error
+    table, number, key = found["table"], int(found["row"] or 1), (found["key"] or "").split(".")[0]
+    lines = file.read_text(encoding="utf-8").splitlines()
+    heads = [at for at, line in enumerate(lines) if line.split("#")[0].strip().replace(" ", "") == table]
+    if len(heads) < number:
+        return error
+    at = head = heads[number - 1]
+    ends = next((n for n in range(head + 1, len(lines)) if lines[n].lstrip().startswith("[")), len(lines))
+    if key:
+        at = next((n for n in range(head, ends) if lines[n].split("=")[0].strip() == key), head)
+    return ConfigurationError(error.problem, where=f"{error.where} (line {at + 1})", mend=error.mend)
 
 
 def is_loopback(host: str) -> bool:

@@ -34,6 +34,7 @@ def connect(name: str, settings: Settings, deps: Deps) -> Connector:
         ),
         purchases=purchases,
         catalog_key="stripe",
+        built_in_references="(in|pi)_",  # an invoice or payment: what Zentitle2's own integration writes
         base_url=settings.base_url,
         check=purchases.check,
         register=partial(registering.register, name, client, settings.account),
