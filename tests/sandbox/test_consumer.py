@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
+from werkzeug.wrappers import Request, Response
 
 from connectors.emulation import serving
 from hub import signing
@@ -26,10 +28,17 @@ RECIPE = ROOT / "docs" / "recipes" / "flask.md"
 BODY = json.dumps({"id": "evt_1", "type": "entitlement.changed", "data": {"seats": 8, "name": "Müller ✓"}})
 
 
-def code() -> str:
+def code(recipe: Path = RECIPE) -> str:
     """The recipe's one block of Python."""
-    (found,) = re.findall(r"```python\n(.*?)```", RECIPE.read_text("utf-8"), re.DOTALL)
-    return str(found)
+    (found,) = re.findall(r"```python\n(.*?)\n *```\n", recipe.read_text("utf-8"), re.DOTALL)
+    return dedent(f"{found}\n")
+
+
+def run(recipe: Path, **names: Any) -> dict[str, Any]:
+    """What the recipe's code has made."""
+    module: dict[str, Any] = {"__name__": "recipe", **names}
+    exec(compile(code(recipe), str(recipe), "exec"), module)
+    return module
 
 
 class Consumer:
@@ -65,9 +74,7 @@ def consumer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Consum
     inbox.parent.mkdir()
     monkeypatch.setenv("WEBHOOK_SECRET", secret)
     monkeypatch.setenv("INBOX", str(inbox))
-    module: dict[str, Any] = {"__name__": "consumer"}
-    exec(compile(code(), str(RECIPE), "exec"), module)
-    with serving(module["app"]) as url:
+    with serving(run(RECIPE)["app"]) as url:
         one = Consumer(url, secret, inbox)
         yield one
         one.close()
@@ -103,3 +110,29 @@ BAD: dict[str, Callable[[Consumer], int | None]] = {
 def test_what_the_hub_did_not_sign_is_refused(consumer: Consumer, send: Callable[[Consumer], int | None]) -> None:
     assert send(consumer) == 401
     assert not consumer.inbox.exists()
+
+
+def test_the_code_step_of_zapier_takes_what_the_hub_signed_and_nothing_else() -> None:
+    recipe, secret = RECIPE.with_name("zapier.md"), signing.secret_of(secrets.token_bytes(32))
+    headers = signing.headers([Secret(text=secret)], "evt_1", _utc(time.time()), BODY)
+    names = {"id": "webhook-id", "at": "webhook-timestamp", "signature": "webhook-signature"}
+    given = {"body": BODY, "secret": secret} | {name: headers[header] for name, header in names.items()}
+    assert run(recipe, input_data=given)["output"] == json.loads(BODY)
+    with pytest.raises(ValueError, match="not signed"):
+        run(recipe, input_data=given | {"body": BODY.replace("8", "80")})
+
+
+def test_slack_is_told_of_each_event_once(consumer: Consumer, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+
+    @Request.application
+    def slack(request: Request) -> Response:
+        told.append(request.json["text"])
+        return Response("ok")
+
+    consumer.send()
+    with serving(slack) as url:
+        monkeypatch.setenv("SLACK_URL", url)
+        for _ in range(2):
+            run(RECIPE.with_name("slack.md"))
+    assert [one.splitlines()[0] for one in told] == ["entitlement.changed"]
