@@ -8,7 +8,7 @@ JOBS   ?= 3
 # A process of the hub is a seventh cheaper to start where Python may keep what it compiled (.gitignore knows).
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test test-browser test-node sf-package check setup setup-run fix lint types bench chaos-full fuzz lock clean
+.PHONY: help run test test-browser test-node test-n8n sf-package check setup setup-run fix lint types bench chaos-full fuzz lock clean
 
 help:  ## This list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -31,6 +31,11 @@ test-node: setup  ## Clients in another language: jsforce at the emulated Salesf
 	@mkdir -p var/node-webhooks && cp tests/node/webhooks/* var/node-webhooks/
 	@cd var/node-webhooks && npm install --silent --no-audit --no-fund --no-package-lock
 	@$(BIN)/python tests/node/webhooks/sign.py | node var/node-webhooks/verify.mjs
+
+test-n8n: setup  ## The n8n recipe in n8n itself, on loopback (needs Node 20, npm and a C++ compiler; 1.4 GB, minutes the first time).
+	@command -v npm >/dev/null && command -v node >/dev/null || { echo "make test-n8n needs Node 20 and npm: apt-get install nodejs npm"; exit 1; }
+	@cd tests/node/n8n && { cmp -s package-lock.json node_modules/.installed || { npm ci --ignore-scripts --no-audit --no-fund --silent && npm rebuild sqlite3 --silent && cp package-lock.json node_modules/.installed; }; }
+	@$(BIN)/python -m pytest -q -m full tests/node/test_n8n.py
 
 sf-package: setup-run  ## The zip of the Salesforce metadata, for those who deploy it themselves: var/license-usage.zip.
 	@mkdir -p var && $(BIN)/python -c "from pathlib import Path; from connectors.salesforce.metadata import package; Path('var/license-usage.zip').write_bytes(package())"

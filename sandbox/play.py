@@ -1,4 +1,4 @@
-"""`make run`: vendors, hub and two stories, of licenses and of renewals; then all stays up until Ctrl-C.
+"""`make run`: vendors, a consumer, hub and two stories, of licenses and of renewals; then all stays up until Ctrl-C.
 
 Everything lives under var/sandbox/, which starts anew each time. Only loopback addresses are used.
 """
@@ -30,10 +30,11 @@ from sandbox import __main__ as vendors
 from sandbox import story
 from sandbox.cast import WEEKS
 from sandbox.ending import Ending
+from sandbox.listener import Listener
 from sandbox.stage import Stage
 from sandbox.year import Year
 
-CONSOLE_PORT = 8000
+CONSOLE_PORT, CONSUMER_PORT = 8000, 8105
 READY_S = 20
 out = Console(highlight=False, soft_wrap=True)
 CONFIG = """\
@@ -120,6 +121,7 @@ class Ports:
     zentitle: int
     fastspring: int
     salesforce: int
+    consumer: int
 
 
 @click.command()
@@ -129,6 +131,7 @@ class Ports:
 @click.option("--zentitle-port", default=vendors.ZENTITLE_PORT, show_default=True)
 @click.option("--fastspring-port", default=vendors.FASTSPRING_PORT, show_default=True)
 @click.option("--salesforce-port", default=vendors.SALESFORCE_PORT, show_default=True)
+@click.option("--consumer-port", default=CONSUMER_PORT, show_default=True)
 @click.option("--weeks", default=WEEKS, show_default=True, help="How long the renewals story is; 0: none.")
 @click.option("--once", is_flag=True, help="End when the stories have ended.")
 def main(
@@ -138,6 +141,7 @@ def main(
     zentitle_port: int,
     fastspring_port: int,
     salesforce_port: int,
+    consumer_port: int,
     weeks: int,
     once: bool,  # noqa: FBT001
 ) -> None:
@@ -148,6 +152,7 @@ def main(
         zentitle=zentitle_port,
         fastspring=fastspring_port,
         salesforce=salesforce_port,
+        consumer=consumer_port,
     )
     try:
         _run(folder.resolve(), ports, weeks, once=once)
@@ -166,10 +171,12 @@ def _run(folder: Path, ports: Ports, weeks: int, *, once: bool) -> None:
     log = (folder / "hub.log").open("a", buffering=1)
     configure("sandbox", to=log)
     upgrade(hub.store)
-    processes = [_vendors(ports), *runtime.hub_processes(hub)]
+    listener = Listener(hub, folder / "consumer", ports.consumer)
+    processes = [_vendors(ports), listener.process(), *runtime.hub_processes(hub)]
     for process in processes:
         process.output = log
-    teller = Teller(hub=hub, stage=Stage(hub.settings, hub.store, webhook_secret, out), folder=folder, weeks=weeks)
+    stage = Stage(hub.settings, hub.store, webhook_secret, out)
+    teller = Teller(hub=hub, stage=stage, listener=listener, folder=folder, weeks=weeks)
     hub.store.close()
     threading.Thread(target=teller.tell, kwargs={"once": once}, daemon=True).start()
     runtime.supervise(processes, until=teller.ended.is_set)
@@ -214,6 +221,7 @@ class Teller:
 
     hub: Hub
     stage: Stage
+    listener: Listener
     folder: Path
     weeks: int
     failed: bool = False
@@ -241,7 +249,7 @@ class Teller:
         out.print(f"[dim]Logs: {self.folder / 'hub.log'}[/]\n")
         self.stage.connect()
         out.print("[bold]Licenses[/]\n")
-        story.play(self.stage)
+        story.play(self.stage, self.listener)
         if self.weeks:
             out.print("\n[bold]Renewals[/] [dim](a year of seat use, a day at a time)[/]\n")
             year = Year(self.stage, self.hub, self.weeks)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from sandbox.listener import Listener
 from sandbox.stage import Stage
 
 
-def play(stage: Stage) -> None:
+def play(stage: Stage, listener: Listener) -> None:
     """Three customers, a year and two days; raises StoryError where a license is not what it should be."""
+    endpoint = listener.subscribe()
+    stage.out.print(f"[dim]What becomes of licenses is also sent, signed, to a small consumer:[/] {listener.url}\n")
     annual = stage.price("pro_annual", 9900, "year")
     monthly = stage.price("pro_monthly", 1200, "month")
 
@@ -19,10 +22,11 @@ def play(stage: Stage) -> None:
     stage.admin(stage.zentitle, "activate", orderRefId=f"stripe:{first}", seatIds=seats)
     stage.expect(first, seatsUsed=3)
 
-    stage.say("Brightwater adds 5 seats.")
+    stage.say("Brightwater adds 5 seats. The consumer's disk is away meanwhile, so it answers 500.")
     item = stage.get(f"/v1/subscriptions/{first}")["items"]["data"][0]["id"]
-    stage.post(f"/v1/subscriptions/{first}", {"items[0][id]": item, "items[0][quantity]": "25"})
-    stage.expect(first, seatCount=25)
+    with listener.failing(stage):
+        stage.post(f"/v1/subscriptions/{first}", {"items[0][id]": item, "items[0][quantity]": "25"})
+        stage.expect(first, seatCount=25)
 
     stage.say("Cedar & Co buys Pro by the month, 5 seats.")
     _, second = stage.buy("Cedar & Co", monthly, 5)
@@ -52,6 +56,10 @@ def play(stage: Stage) -> None:
     third, code = stage.buy_at_fastspring("Dunmore Maps", "pro-annual", 10)
     stage.expect(third, seatCount=10, disabled=False, activationCodes=[code])
     stage.out.print(f"     the code: {code}")
+
+    stage.say("The consumer has been well again since its disk came back.")
+    stage.out.print(f"     {listener.account(stage)}")
+    stage.out.print(f"     [dim]each attempt:[/] {endpoint}")
 
     one = stage.grant(first)["id"]
     stage.out.print(f"\n[dim]Why is Brightwater's license so?[/]  hub why {one}")

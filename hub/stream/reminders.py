@@ -19,7 +19,7 @@ from hub.stream.events import Message, Reminder, iso, message_id
 DAYS = (30, 7, 1, 0)
 ENDS = {"expires": "entitlement", "maintenance_ends": "entitlement.maintenance"}  # column -> family of types
 CURSOR = "reminders"
-STEP = timedelta(hours=6)  # business time that one commit goes on at most
+STEP = timedelta(hours=6)  # business time whose reminders one commit tells at most
 
 
 def remind(store: Store, lease: Lease) -> int:
@@ -39,8 +39,10 @@ def _step(store: Store, lease: Lease) -> int | None:
         now = stream.business_now(conn)
         kept = records.get_cursor(conn, CURSOR)
         since = datetime.fromisoformat(kept[0]) if kept else now
-        upto = min(now, since + STEP)
-        told = list(_between(conn, since, upto))
+        upto, told = since, list[Message]()
+        while not told and upto < now:  # a stretch that tells nothing needs no commit of its own
+            begun, upto = upto, min(now, upto + STEP)
+            told = list(_between(conn, begun, upto))
     if kept and not told and now - since < STEP:
         return None
 
