@@ -40,6 +40,8 @@ def tell_sold(hub: Hub, connector: Connector) -> int:
             cursor = records.get_cursor(conn, name)
             since = float(cursor[0]) if cursor else 0.0
             found = sales.changed(conn, connector.name, since, AT_ONCE)
+        if cursor and all(one.changed_at == since for one in found):
+            return written  # nothing since: told already
         lines = [line for sale in found for line in lines_of(sale, connector)]
         results = list(renewals.push_records(hub.store, connector, connector.sold(lines)))
         counts = [one.outcome for one in results]
