@@ -35,7 +35,7 @@ from sandbox.stage import Stage
 from sandbox.year import Year
 
 CONSOLE_PORT, CONSUMER_PORT = 8000, 8105
-READY_S = 20
+READY_S = 60  # a machine may have other work
 out = Console(highlight=False, soft_wrap=True)
 CONFIG = """\
 # Written by `make run`; starts anew each time.

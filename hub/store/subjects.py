@@ -15,6 +15,7 @@ from sqlalchemy import (
     Connection,
     Integer,
     Row,
+    Select,
     Text,
     and_,
     bindparam,
@@ -366,11 +367,18 @@ def next_due(conn: Connection, without: Collection[str] = ()) -> float | None:
 
 def busy(conn: Connection) -> int:
     """How many subjects are due for anything but a second look or a verification that is still to come."""
+    return int(conn.execute(_BUSY).scalar_one())
+
+
+def _busy() -> Select[Any]:
+    """Built once: who waits for a hub to be idle asks many times a second."""
     to_come = subject.c.cause.in_(["second look", "verify"]) & (subject.c.next_look > db_now())
     held = lease.c.key == literal("subject:") + subject.c.ref
     at_work = select(lease.c.key).where(held, lease.c.holder.is_not(None)).exists()
-    stmt = select(func.count()).where(subject.c.state == "due", or_(~to_come, at_work))
-    return int(conn.execute(stmt).scalar_one())
+    return select(func.count()).where(subject.c.state == "due", or_(~to_come, at_work))
+
+
+_BUSY = _busy()
 
 
 def finish(conn: Connection, ended: Sequence[Ended]) -> None:
