@@ -15,7 +15,7 @@ from hub import renewals
 from hub.domain import Sold
 from hub.errors import UnreadableError
 from hub.ports import Connector, Outcome
-from hub.store import records, sales
+from hub.store import records, sales, subjects
 from hub.store.sales import Sale
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 AT_ONCE = 200
+LATE_S = 60.0  # a transaction may show so long after the time that it wrote
 TOLD = "sold told:"  # cursors: up to which change (epoch seconds) each connection was told
 WAITING = {"parked": "waiting", "held": "waiting", "dead": "refused"}
 
@@ -35,10 +36,12 @@ def tell_sold(hub: Hub, connector: Connector) -> int:
     if connector.sold is None or connector.purchases is None or connector.crm is None:
         return 0
     name, written = f"{TOLD}{connector.name}", 0
+    with hub.store.read() as conn:
+        cursor = records.get_cursor(conn, name)
+        settled = subjects.now(conn) - LATE_S
+    since = float(cursor[0]) if cursor else 0.0
     while True:
         with hub.store.read() as conn:
-            cursor = records.get_cursor(conn, name)
-            since = float(cursor[0]) if cursor else 0.0
             found = sales.changed(conn, connector.name, since, AT_ONCE)
         if cursor and all(one.changed_at == since for one in found):
             return written  # nothing since: told already
@@ -48,9 +51,10 @@ def tell_sold(hub: Hub, connector: Connector) -> int:
         written += counts.count(Outcome.UPDATED)
         if Outcome.LATER in counts or not found:
             return written
-        reached = found[-1].changed_at
-        hub.store.write(lambda conn, at=reached: records.set_cursor(conn, name, repr(at)))  # type: ignore[misc]
-        if len(found) < AT_ONCE or reached == since:
+        before, since = since, found[-1].changed_at
+        cursor = (repr(min(since, settled)), 0.0)
+        hub.store.write(lambda conn, at=cursor[0]: records.set_cursor(conn, name, at))  # type: ignore[misc]
+        if len(found) < AT_ONCE or since == before:
             return written
 
 

@@ -233,6 +233,7 @@ def main() -> None:
 def _run(module: str) -> int:
     """The exit code of `python -m module`. What the interpreter does at its end, less taking all modules apart."""
     code: object = 0
+    sys.modules.pop(f"{module}.__main__", None)
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as end:

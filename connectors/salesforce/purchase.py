@@ -58,26 +58,31 @@ def is_before(record: Object) -> bool:
 
 
 def _lines(records: Sequence[Object]) -> tuple[Line, ...]:
-    """The lines as the newest record says; those that it renews keep their id, and the later end counts."""
+    """The lines as the newest record says; those that it renews keep their id, and the later end counts.
+
+    A renewal that was closed before its first day prolongs at once; its seats count from that day.
+    """
     now: dict[tuple[str, ...], list[Line]] = {}
     for record in records:
-        fresh: dict[tuple[str, ...], list[Line]] = {}
+        fresh: dict[tuple[str, ...], list[tuple[Line, bool]]] = {}
         for row in record["lines"]:
             line = _line(record, row)
-            fresh.setdefault(line.keys, []).append(line)
+            fresh.setdefault(line.keys, []).append((line, row.get("begun", True)))
         for keys, lines in fresh.items():
-            now[keys] = [_renewed(old, new) for old, new in _paired(now.get(keys, []), lines)]
+            olds = now.get(keys, [])
+            now[keys] = [
+                _renewed(olds[place] if place < len(olds) else None, line, begun=begun)
+                for place, (line, begun) in enumerate(lines)
+            ]
     return tuple(line for lines in now.values() for line in lines)
 
 
-def _paired(old: Sequence[Line], new: Sequence[Line]) -> Iterator[tuple[Line | None, Line]]:
-    for place, line in enumerate(new):
-        yield (old[place] if place < len(old) else None), line
-
-
-def _renewed(old: Line | None, new: Line) -> Line:
+def _renewed(old: Line | None, new: Line, *, begun: bool) -> Line:
     if old is None:
         return new
+    if not begun and old.quantity != new.quantity:
+        from_then = f"{new.because}; {new.quantity} seats from {new.period_start:%Y-%m-%d}"
+        new = replace(new, quantity=old.quantity, because=from_then)
     if old.paid_until and (new.paid_until is None or new.paid_until < old.paid_until) and not new.once:
         return replace(new, id=old.id, paid_until=old.paid_until, because=old.because)
     return replace(new, id=old.id)

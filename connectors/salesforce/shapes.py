@@ -5,8 +5,9 @@ A reduced record holds no money and, of names, the account's alone. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from typing import Any
 
 from connectors.fields import Object, Reduced, text, truth
@@ -78,9 +79,10 @@ SHAPES = {
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How the records of one connection are asked for, and what of them counts."""
+    """How the records of one connection are asked for, and what of them counts. today: a day in UTC."""
 
     settings: Settings
+    today: Callable[[], date] = lambda: datetime.now(UTC).date()
 
     @property
     def shape(self) -> Shape:
@@ -152,14 +154,15 @@ class Reading:
 
     def _line(self, row: Object) -> Reduced:
         one, told = self.shape, self.settings
-        product = _product(row)
+        product, start = _product(row), _first(row, told.start_field, one.line_start)
         return {
             "id": record_id(text(row, "Id"), "Id of a line"),
             "product": text(row, "Product2Id"),
             "code": text(product, "ProductCode"),
             "key": text(product, told.product_field) if told.product_field else None,
             "quantity": _count(row.get("Quantity")),
-            "start": _first(row, told.start_field, one.line_start),
+            "start": start,
+            "begun": not start or start[:10] <= self.today().isoformat(),
             "end": _first(row, told.end_field, one.line_end),
             "months": _count(row.get(told.months_field)) if told.months_field else None,
         }

@@ -19,6 +19,7 @@ class Seen:
 
     record: Obj
     renewals: tuple[Obj, ...] = ()
+    on: str = "2027-09-01"
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,8 @@ SCENARIOS = (
     Scenario("25", "a renewal of one product of two", (Seen(sale(line(), line("team", 3.0, 2)), (renewal(line(number=3)),)),), (LONGER, TEAM)),
     Scenario("25", "a renewal that sells one more product", (Seen(sale(), (renewal(line(number=3), line("team", 3.0, 4)),)),), (LONGER, "TEAM-YEAR: on, 3 seats, until 2028-09-08")),
     Scenario("25", "a renewal closed early, from the day after the end", (Seen(sale(), (renewal(line(number=3, License_Start__c="2027-09-01"), CloseDate="2027-06-01"),)),), (LONGER,)),
+    Scenario("25", "a renewal closed early, with fewer seats: its first day is to come", (Seen(sale()), Seen(sale(), (renewal(line(quantity=2.0, number=3, License_Start__c="2027-09-01"), CloseDate="2027-06-01"),), "2027-06-02")), (LONGER,)),
+    Scenario("25", "the same, on its first day", (Seen(sale()), Seen(sale(), (renewal(line(quantity=2.0, number=3, License_Start__c="2027-09-01"), CloseDate="2027-06-01"),), "2027-09-01")), ("PRO-100: on, 2 seats, until 2028-09-08",)),
     Scenario("25", "a renewal that ends before what it renews", (Seen(sale(), (renewal(line(number=3, License_End__c="2027-05-31"), CloseDate="2027-05-01"),)),), (ON,)),
     Scenario("25", "a renewal that is open again", (Seen(sale(), (renewal(),)), Seen(sale(), (renewal(stage="Negotiation"),))), (LONGER, "task: renewal reopened")),
     Scenario("25", "a renewal of what is not won", (Seen(sale(stage="Negotiation"), (renewal(),)),), ("nothing", "task: renewal of nothing")),

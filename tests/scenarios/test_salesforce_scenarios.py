@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from dataclasses import replace
+from datetime import date, datetime
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,7 @@ def reading(**values: object) -> Reading:
 
 def purchase_of(seen: Seen, read: Reading) -> Purchase:
     def reduced(record: Obj) -> Obj:
-        return read.reduced(record, record["lines"])
+        return replace(read, today=lambda: date.fromisoformat(seen.on)).reduced(record, record["lines"])
 
     made = found("crm", reduced(seen.record), [reduced(one) for one in seen.renewals])
     assert from_seen("crm", made.seen) == made.purchase
