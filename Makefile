@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 export XDG_RUNTIME_DIR ?= /tmp
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
-JOBS   ?= 3
+JOBS   ?= 4
 # A process of the hub is a seventh cheaper to start where Python may keep what it compiled (.gitignore knows).
 unexport PYTHONDONTWRITEBYTECODE
 

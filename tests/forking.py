@@ -28,7 +28,8 @@ from pathlib import Path
 from typing import IO, Any, TypeAlias
 
 REPOSITORY = Path(__file__).parents[1]
-IMPORTED = ("hub", "connectors", "sandbox")  # whatever there is in them
+IMPORTED = ("hub", "connectors")  # whatever there is in them
+ANSWER_S = 60.0  # the first order waits for all imports
 LONGEST = 1 << 20  # bytes of one order: words, environment and folder
 
 
@@ -54,8 +55,10 @@ class Process:
                 if stream is not None:
                     stream.flush()
             with _one_at_a_time:
+                self._told.settimeout(ANSWER_S)
                 socket.send_fds(_server(), [order], fds)
                 self.pid = self._hear()
+                self._told.settimeout(None)
 
     def _hear(self) -> int:
         said = b""
