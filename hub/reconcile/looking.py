@@ -144,8 +144,6 @@ def _look(look: Look, brief: Brief | None) -> Result:
 def _ending(look: Look, result: Result) -> Result:
     """The result, once all that was to be written along is."""
     look.flush()
-    if look.observation:
-        _seen_before.add(look.observation)
     return result
 
 
@@ -253,21 +251,9 @@ def _compare(look: Look, found: Found, bodies: Sequence[bytes]) -> Result:
 
 def _remember(look: Look, found: Found) -> None:
     hash_ = look.observation = records.hash_of(found.seen)
-    if hash_ not in _seen_before:
+    if hash_ != look.leased.row["saw"]:  # what the last look saw is kept
         look.write_along(lambda conn: records.observe(conn, look.ref, found.seen, hash_))
     failpoint("look.observed", str(look.ref))
-
-
-class _Recent(set[str]):
-    """Hashes this process has stored lately, to save a write; forgetting them costs only that write."""
-
-    def add(self, element: str) -> None:
-        if len(self) > 10_000:  # noqa: PLR2004
-            self.clear()
-        super().add(element)
-
-
-_seen_before = _Recent()
 
 
 def _facts(look: Look, purchase: Purchase) -> dict[str, Any]:

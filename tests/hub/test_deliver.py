@@ -509,7 +509,8 @@ def test_F04_whatever_fails_where_every_message_is_delivered_and_none_is_made_tw
 
 
 def failing(office: Office, spec: str) -> int:
-    """The exit code of a process that drains and fails so."""
+    """The exit code of a process that drains and fails so, over connections of its own."""
+    office = an_office(office.store, lease_s=office.lease_s)
     pid = os.fork()
     if pid == 0:
         code = 1
@@ -521,6 +522,7 @@ def failing(office: Office, spec: str) -> int:
             code = 7
         finally:
             os._exit(code)
+    office.sender.close()
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
