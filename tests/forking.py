@@ -27,6 +27,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
+from hub import failpoint
+
 REPOSITORY = Path(__file__).parents[1]
 IMPORTED = ("hub", "connectors")  # whatever there is in them
 ANSWER_S = 60.0  # the first order waits for all imports
@@ -217,6 +219,7 @@ def _become(order: Mapping[str, Any], fds: Sequence[int]) -> list[str]:
     os.environ.clear()
     os.environ.update(order["env"])
     os.chdir(order["cwd"])
+    importlib.reload(failpoint)  # what it reads of the environment, it reads when it is imported
     return list(order["words"])
 
 
