@@ -21,6 +21,7 @@ from hub.wiring import Hub
 
 PAGES = (
     *("/renewals", "/renewals?show=losing", "/renewals?sort=-value", "/renewals?sort=signal&show=changed"),
+    "/portfolio",
     *("/renewals?owner=Owner+3", "/renewals?q=customer+12", "/renewals?sort=customer&after=ent_0000500"),
 )
 ASK_MS = 100.0

@@ -290,8 +290,8 @@ def as_event(row: Object) -> Object:
 
 
 def _begun_alone(source: str, shop: Shop, sold: Sold, told: Found | Unsupported) -> SeeOther | None:
-    """What began with a purchase that sold nothing else."""
-    if sold.begins is None or not isinstance(told, Found) or told.purchase.lines:
+    """What began with a purchase that sold nothing else, and has nothing to tell of itself."""
+    if sold.begins is None or not isinstance(told, Found) or told.purchase.lines or told.purchase.flags:
         return None
     begun = [_ref(source, shop, sold.begins.kind, str(one["id"])) for one in rows(told.seen, "begun")]
     return SeeOther(ref=begun[0], also=tuple(begun[1:])) if begun else None

@@ -116,6 +116,11 @@ def approve(hub: Hub, refs: list[str], actor: str, origin: str = "command line")
     return [ref for ref in refs if approvals.approve(hub.store, ref, actor, origin)]
 
 
+def refuse(hub: Hub, refs: list[str], why: str, actor: str, origin: str = "command line") -> list[str]:
+    """What the guard holds back of these subjects is not done, and they are held until they are released."""
+    return [ref for ref in refs if approvals.refuse(hub.store, ref, why, actor, origin)]
+
+
 def _ref(hub: Hub, words: str) -> Ref | None:
     found = subjects_called(hub.store, words)
     if len(found) == 1:

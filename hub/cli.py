@@ -10,7 +10,7 @@ import json
 import os
 import secrets
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import wraps
@@ -415,20 +415,27 @@ def why(entitlement: str, at: float | None, as_json: bool) -> None:  # noqa: FBT
 @_command(main)
 @click.argument("subject", required=False)
 @click.option("--all", "all_", is_flag=True, help="Approve everything that waits.")
-def approve(subject: str | None, all_: bool, as_json: bool) -> None:  # noqa: FBT001
-    """Let what the guard holds back go; without SUBJECT, list what waits."""
+@click.option("--refuse", is_flag=True, help="It is not done: SUBJECT is held until it is released.")
+@click.option("--why", default="", help="Of --refuse: the reason, which people are shown.")
+def approve(subject: str | None, *, all_: bool, refuse: bool, why: str, as_json: bool) -> None:
+    """Let what the guard holds back go, or refuse it; without SUBJECT, list what waits."""
     from hub import asking  # noqa: PLC0415
 
+    if refuse and (all_ or subject is None):
+        raise click.UsageError("say whose acts are refused: hub approve SUBJECT --refuse")
+    if why and not refuse:
+        raise click.UsageError("--why belongs to --refuse")
     hub = _ready_hub()
     waiting = asking.waiting_for_approval(hub.store)
     if subject is None and not all_:
         _tell_rows(as_json, waiting, ("subject", "acts"), "Nothing waits for approval.")
         return
     wanted = [row["subject"] for row in waiting] if all_ else asking.subjects_called(hub.store, subject or "")
-    approved = asking.approve(hub, wanted, _who())
-    if not approved and not all_:
+    done = asking.refuse(hub, wanted, why, _who()) if refuse else asking.approve(hub, wanted, _who())
+    if not done and not all_:
         _fail(NOT_FOUND, f"nothing of {subject!r} waits for approval; `hub approve` lists what does")
-    _tell(as_json, {"approved": approved}, "\n".join(f"approved: {one}" for one in approved) or "Nothing waited.")
+    word = "refused" if refuse else "approved"
+    _tell(as_json, {word: done}, "\n".join(f"{word}: {one}" for one in done) or "Nothing waited.")
 
 
 @_command(main)
@@ -605,37 +612,65 @@ def endpoints() -> None:
     """Consumers of the stream: where events are sent to."""
 
 
+def _wishes(function: Callable[..., None]) -> Callable[..., None]:
+    """The options of what an endpoint may get; those that are not named are None, or ()."""
+    for option in reversed(_WISHES):
+        function = option(function)
+    return function
+
+
+_WISHES = (
+    click.option("--description", help="What people call it."),
+    click.option(
+        "--type", "types", multiple=True, help="Only this type; `entitlement.*` names a family. May be repeated."
+    ),
+    click.option("--connection", "connections", multiple=True, help="Only what comes from this connection."),
+    click.option(
+        "--customer", "customers", multiple=True, help="Only what is about this customer of the licensing system."
+    ),
+    click.option("--condition", help="A condition in CEL over event.* and data."),
+    click.option("--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A header. May be repeated."),
+    click.option("--version", type=int, help="The newest payload version to send (default: today's)."),
+    click.option("--ordered/--unordered", default=None, help="One at a time for each customer, in order."),
+    click.option("--rate", "rate_per_s", type=float, help="Messages a second at most."),
+)
+
+
 @_command(endpoints, "add")
 @click.argument("url")
-@click.option("--description", default="", help="What people call it.")
-@click.option("--type", "types", multiple=True, help="Only this type; `entitlement.*` names a family. May be repeated.")
-@click.option("--connection", "connections", multiple=True, help="Only what comes from this connection.")
-@click.option(
-    "--customer", "customers", multiple=True, help="Only what is about this customer of the licensing system."
-)
-@click.option("--condition", default="", help="A condition in CEL over event.* and data.")
-@click.option("--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A header to send. May be repeated.")
-@click.option("--version", "version_", type=int, help="The newest payload version to send (default: today's).")
-@click.option("--ordered", is_flag=True, help="One at a time for each customer, in order.")
-@click.option("--rate", type=float, help="Messages a second at most.")
+@_wishes
 def endpoint_add(url: str, *, as_json: bool, **wanted: Any) -> None:  # noqa: ANN401
     """Send the stream to URL from now on; prints the signing secret, once."""
-    from hub.outbound.endpoints import Wish  # noqa: PLC0415
+    from hub.outbound.endpoints import PARTS, Wish  # noqa: PLC0415
     from hub.outbound.filters import Filter  # noqa: PLC0415
-    from hub.stream.events import VERSION  # noqa: PLC0415
 
-    which = Filter(**{name: wanted[name] for name in ("types", "connections", "customers", "condition")})
-    wish = Wish(
-        url=url,
-        description=wanted["description"],
-        filter=which,
-        headers=dict(_header(one) for one in wanted["headers"]),
-        version=VERSION if wanted["version_"] is None else wanted["version_"],
-        ordered=wanted["ordered"],
-        rate_per_s=wanted["rate"],
-    )
+    said = _said(wanted)
+    which = Filter(**{name: said.pop(name) for name in PARTS if name in said})
+    wish = Wish(url=url, filter=which, **said)
     id_, secret = _ready_hub().office.endpoints.add(wish, _by())
     _tell(as_json, {"id": id_, "secret": secret}, f"{id_}\nSigning secret, shown this once: {secret}")
+
+
+@_command(endpoints, "change")
+@click.argument("endpoint")
+@click.option("--url", help="Where events are sent to.")
+@_wishes
+def endpoint_change(endpoint: str, *, as_json: bool, **wanted: Any) -> None:  # noqa: ANN401
+    """Make of ENDPOINT what is named another; the rest stays, its secret too. '' takes a limit away: --type ''."""
+    said = _said(wanted)
+    if not said:
+        raise click.UsageError("say what is to be another: --url, --type, --rate or another option")
+    _ready_hub().office.endpoints.change(endpoint, said, _by())
+    _tell(as_json, {"id": endpoint, "changed": sorted(said)}, f"{endpoint} has another {', '.join(sorted(said))}.")
+
+
+def _said(wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """What was named, as an endpoint has it; of what may be repeated, '' alone is none."""
+    named = {name: value for name, value in wanted.items() if value is not None and value != ()}
+    said = {name: tuple(filter(None, value)) if isinstance(value, tuple) else value for name, value in named.items()}
+    if "headers" in said:
+        said["headers"] = dict(_header(one) for one in said["headers"])
+    return said
 
 
 def _header(text: str) -> tuple[str, str]:

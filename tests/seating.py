@@ -13,6 +13,7 @@ from hub.collecting.listing import Listing
 from hub.store import NewReceipt, seats, subjects
 from hub.stream import sequencer
 from hub.usage.seatdays import SeatDay
+from hub.wiring import Hub
 from tests.world import World
 
 FAST = 5000.0
@@ -67,13 +68,7 @@ class Seating:
 
     def hear(self) -> None:
         """What came in is in the stream, and the collector reads it there and counts."""
-        held = self.store.write(lambda conn: subjects.take(conn, sequencer.KEY, "test", 60))
-        assert held is not None
-        while sequencer.step(self.store, self.world.hub.connectors, held):
-            pass
-        self.store.write(lambda conn: subjects.release(conn, held))
-        hearing.hear(self.collector)
-        counting.count_touched(self.collector)
+        hear(self.world.hub)
 
     def speak(self) -> None:
         """Every webhook comes in, and is heard."""
@@ -113,6 +108,17 @@ class Seating:
     def events(self) -> int:
         with self.store.read() as conn:
             return len(seats.events_of(conn, [self.id]).get(self.id, ()))
+
+
+def hear(hub: Hub) -> None:
+    """What came in gets its place in the stream; the collector reads it there and counts the days that it touches."""
+    held = hub.store.write(lambda conn: subjects.take(conn, sequencer.KEY, "test", 60))
+    assert held is not None
+    while sequencer.step(hub.store, hub.connectors, held):
+        pass
+    hub.store.write(lambda conn: subjects.release(conn, held))
+    hearing.hear(hub.collector)
+    counting.count_touched(hub.collector)
 
 
 def receipt_of(post: dict[str, Any], entitlement: str) -> NewReceipt:

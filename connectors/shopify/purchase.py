@@ -19,7 +19,7 @@ STANDINGS = {
 _LOST = {"lost", "accepted", "charge_refunded"}
 _OPEN = {"needs_response", "under_review"}
 _INQUIRY = "inquiry"  # asks, and moves no money
-_RENEWS = "subscription_contract"  # source_name of orders that a subscription makes
+_RENEWS = "subscription_contract"  # source_name of orders that a subscription makes; its first one has the buyer's
 
 
 # objects, reduced
@@ -79,6 +79,7 @@ def _item(row: Object) -> Reduced:
         "product": ident(row, "product_id"),
         "sku": text(row, "sku"),
         "quantity": count(row),
+        "planned": bool(part(row, "selling_plan_allocation")),
     }
 
 
@@ -86,8 +87,10 @@ def _item(row: Object) -> Reduced:
 
 
 def refuses(seen: Object) -> str:
-    """Why a sale can't be licensed: subscriptions are not read yet, nor orders that they make."""
-    if "contract" in seen or str(part(seen, "order").get("source") or "").startswith(_RENEWS):
+    """Why a sale can't be licensed: subscriptions are not read yet, nor orders that begin or renew them."""
+    order = part(seen, "order")
+    renews = str(order.get("source") or "").startswith(_RENEWS)
+    if "contract" in seen or renews or any(item.get("planned") for item in order.get("items", ())):
         return "a subscription of Shopify: what it sells and until when it is paid is not read yet"
     return ""
 

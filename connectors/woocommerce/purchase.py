@@ -164,6 +164,7 @@ def _order(source: str, seen: Object) -> Purchase:
     one = part(seen, "order")
     status, refunds = one.get("status") or "", rows(seen, "refunds")
     begun = {_ware(item) for had in rows(seen, "begun") for item in had.get("items", ())}
+    own = [] if one["pays"] else [item for item in one["items"] if _ware(item) not in begun]
     off = f"the order is {status}" if status in {"cancelled", "refunded", "trash"} else ""
     lines = tuple(
         Line(
@@ -175,9 +176,10 @@ def _order(source: str, seen: Object) -> Purchase:
             once=True,
             reversed=off or (f"it was refunded in full (order {one['id']})" if _is_whole(item, refunds) else ""),
         )
-        for item in (() if one["pays"] else one["items"])
-        if _ware(item) not in begun
+        for item in own
     )
+    terms = [item for item in one["items"] if item not in own]
+    flags = [*_refunded_terms(one, terms, refunds), *(() if off else _flags(one, refunds))]
     return Purchase(
         ref=Ref(source=source, kind="order", id=one["id"]),
         customer=_customer(one),
@@ -185,7 +187,7 @@ def _order(source: str, seen: Object) -> Purchase:
         standing=ORDERS.get(status, Standing.UNKNOWN),
         status=status,
         bought_at=moment(one, "paid_at") or moment(one, "created_at"),
-        flags=() if off else tuple(_flags(one, refunds)),
+        flags=tuple(flags),
     )
 
 
@@ -198,6 +200,22 @@ def _given_back(item: Object, refunds: Sequence[Object]) -> int:
 def _is_whole(item: Object, refunds: Sequence[Object]) -> bool:
     back = sum(one["quantity"] for refund in refunds for one in refund["items"] if one["item"] == item["id"])
     return bool(back and back >= item["quantity"])
+
+
+def _refunded_terms(order: Object, terms: Sequence[Object], refunds: Sequence[Object]) -> Iterator[Flag]:
+    """Refunds of what paid a subscription: that alone says when it ends, so a person is told."""
+    if not terms:
+        return
+    what = f"order {order['id']}, which paid " + (
+        f"subscription {order['pays']}" if order["pays"] else "a subscription"
+    )
+    if order["status"] == "refunded" or all(_is_whole(item, refunds) for item in terms):
+        text_ = (
+            f"{what}, was refunded in full: nothing was changed; cancel the subscription in the shop if it is to end"
+        )
+        yield Flag(kind="refund", text=text_)
+    elif any(one["item"] == item["id"] and one["quantity"] for r in refunds for one in r["items"] for item in terms):
+        yield Flag(kind="partial refund", text=f"part of {what}, was refunded: nothing was changed")
 
 
 def _flags(order: Object, refunds: Sequence[Object]) -> Iterator[Flag]:

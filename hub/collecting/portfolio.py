@@ -16,7 +16,7 @@ from hub.settings import Usage
 from hub.store import Store, boards, signals
 from hub.store import portfolio as stored
 from hub.store.subjects import now as machine_now
-from hub.usage.portfolio import Account, Asked, Entitled, Level, Page, Standing, Verdict
+from hub.usage.portfolio import Account, Asked, Entitled, Level, Page, Standing, Verdict, Whole
 from hub.usage.sessions import day_of
 from hub.usage.signal import Confidence, Signal
 
@@ -35,6 +35,7 @@ class RecordPortfolio:
     store: Store
     usage: Usage
     _counted: boards.Kept = field(default_factory=dict, repr=False, compare=False)
+    _whole: boards.KeptWhole = field(default_factory=dict, repr=False, compare=False)
 
     def as_of(self) -> date | None:
         """See `Portfolio`."""
@@ -47,14 +48,24 @@ class RecordPortfolio:
             return stored.standings(conn, self.today(conn), days)
 
     def page(self, asked: Asked) -> Page:
-        """See `Portfolio`. What changed meanwhile is made anew first, unless it is much: then the clock is at it."""
+        """See `Portfolio`."""
+        self._catch_up()
+        with self.store.read() as conn:
+            return boards.page(conn, self.today(conn), asked, self._counted)
+
+    def whole(self, most: int) -> Whole:
+        """See `Portfolio`."""
+        self._catch_up()
+        with self.store.read() as conn:
+            return boards.whole(conn, self.today(conn), most, self._whole)
+
+    def _catch_up(self) -> None:
+        """What changed meanwhile is made anew, unless it is much: then the clock is at it."""
         with self.store.read() as conn:
             behind = boards.is_behind(conn)
         if behind:
             with suppress(Unavailable):  # then it is shown as it was
                 self.store.write(lambda conn: boards.catch_up(conn, AT_ONCE))
-        with self.store.read() as conn:
-            return boards.page(conn, self.today(conn), asked, self._counted)
 
     def weeks(self, ids: Sequence[str]) -> Mapping[str, Sequence[Level]]:
         """See `Portfolio`."""

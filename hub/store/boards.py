@@ -17,7 +17,21 @@ from hub.store import portfolio, records
 from hub.store import schema as t
 from hub.store.seats import in_parts
 from hub.store.subjects import insert, now
-from hub.usage.portfolio import PAST, SPANS, Asked, Count, Page, Standing, share_of, words_of, worth_of
+from hub.usage.portfolio import (
+    PAST,
+    SPANS,
+    Asked,
+    Count,
+    Page,
+    Standing,
+    Sum,
+    Whole,
+    idle_of,
+    more_of,
+    share_of,
+    words_of,
+    worth_of,
+)
 from hub.usage.signal import CALM, WORST_FIRST
 
 UPTO = "board:upto"  # a cursor: everything that changed before this moment is told
@@ -28,6 +42,7 @@ UNSEEN_S = 60.0  # a change may be committed so long after the time that it bear
 WEEK = timedelta(weeks=1)
 NEVER = date.max
 ANY_DAY = date(2000, 1, 1)  # rows do not depend on the day on which they are made
+SUMMED = ("seats", "idle", "more", "amount_minor")
 _B = t.standing.c
 _S, _E, _V = t.signal.c, t.entitlement.c, t.verdict.c
 
@@ -128,6 +143,10 @@ def _row(one: Standing) -> dict[str, Any]:
         "amount": worth_of(one),
         "currency": one.value.currency if one.value else "",
         "owner": one.owner,
+        "account": one.account_id,
+        "seats": one.seats,
+        "idle": idle_of(one),
+        "more": more_of(one),
     }
 
 
@@ -171,8 +190,7 @@ def page(conn: Connection, today: date, asked: Asked, kept: Kept) -> Page:
     ids = list(conn.execute(stmt if asked.most is None else stmt.limit(asked.most + 1)).scalars())
     shown = ids[: asked.most]
     whole = portfolio.of_these(conn, shown, today)
-    made, number = records.get_cursor(conn, MADE), select(func.count()).select_from(t.standing)
-    version = (today, asked.within, made, conn.execute(number).scalar())
+    version = (today, asked.within, *_version(conn))
     every = kept.get(version)
     if every is None:
         every = _counted(conn, due, today)
@@ -189,10 +207,18 @@ def page(conn: Connection, today: date, asked: Asked, kept: Kept) -> Page:
     )
 
 
+def _version(conn: Connection) -> tuple[Any, ...]:
+    """What differs once a row was made or dropped."""
+    return records.get_cursor(conn, MADE), conn.execute(select(func.count()).select_from(t.standing)).scalar()
+
+
+def _listed(today: date) -> Any:  # noqa: ANN401  (a condition of SQL)
+    return or_(_B.leaves.is_(None), _B.leaves >= today.isoformat())
+
+
 def _due(today: date, within: int) -> Any:  # noqa: ANN401  (a condition of SQL)
     first, last = ((today + timedelta(days=days)).isoformat() for days in (-PAST, within))
-    listed = or_(_B.leaves.is_(None), _B.leaves >= today.isoformat())
-    return and_(listed, or_(_B.renewal.between(first, last), _B.signal.not_in(sorted(CALM))))
+    return and_(_listed(today), or_(_B.renewal.between(first, last), _B.signal.not_in(sorted(CALM))))
 
 
 def _wanted(asked: Asked) -> list[Any]:
@@ -268,3 +294,54 @@ def _after(conn: Connection, asked: Asked) -> list[Any]:
         return []
     here, there = tuple_(*columns), tuple_(*[literal(value) for value in seen])
     return [here < there if asked.down else here > there]
+
+
+# -- all of it
+
+
+KeptWhole: TypeAlias = dict[tuple[Any, ...], Whole]
+
+
+def whole(conn: Connection, today: date, most: int, kept: KeptWhole) -> Whole:
+    """Everything that is listed, in sums, and at most `most` of what people were told anew this week.
+
+    `kept` has what was found last, which holds until a row changes; it is the caller's to keep, and is changed.
+    """
+    version = (today, most, *_version(conn))
+    found = kept.get(version)
+    if found is None:
+        found = _whole(conn, today, most)
+        kept.clear()
+        kept[version] = found
+    return found
+
+
+def _whole(conn: Connection, today: date, most: int) -> Whole:
+    listed = _listed(today)
+    accounts = conn.execute(select(func.count(_B.account.distinct())).where(listed)).scalar() or 0
+    news = select(_B.entitlement).where(listed, _is_news(today)).order_by(*_columns("signal")).limit(most)
+    ids = list(conn.execute(news).scalars())
+    shown = portfolio.of_these(conn, ids, today)
+    return Whole(
+        sums=_sums(conn, listed, today),
+        accounts=int(accounts),
+        moved=[shown[id_] for id_ in ids if id_ in shown],
+        as_of=portfolio.as_of(conn),
+    )
+
+
+def _sums(conn: Connection, where: Any, today: date) -> list[Sum]:  # noqa: ANN401  (a condition)
+    was = case((_B.told_on > (today - WEEK).isoformat(), _B.told_before), else_=_B.signal).label("was")
+    alike = (_B.signal, was, _B.currency)
+    totals = [func.coalesce(func.sum(_B[name]), 0).label(name) for name in SUMMED]
+    stmt = select(*alike, func.count().label("rows"), *totals).where(where).group_by(*alike)
+    return [
+        Sum(
+            signal=row.signal,
+            was=row.was,
+            currency=row.currency,
+            rows=row.rows,
+            **{name: int(getattr(row, name)) for name in SUMMED},
+        )
+        for row in conn.execute(stmt)
+    ]

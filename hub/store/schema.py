@@ -604,6 +604,10 @@ standing = Table(  # by what the board chooses, sorts and counts; made from the 
     Column("amount", Float(53), nullable=False),  # in whole units of its currency; -1: not known
     Column("currency", Text, nullable=False, server_default=""),
     Column("owner", Text, nullable=False, server_default=""),
+    Column("account", Text, nullable=False, server_default=""),  # whose it is
+    Column("seats", Integer, nullable=False, server_default="0"),
+    Column("idle", Integer, nullable=False, server_default="0"),  # seats licensed and not used
+    Column("more", Integer, nullable=False, server_default="0"),  # seats suggested above the license
     Column("stamp", Time, nullable=False),  # of the newest change that it tells of
     Index("ix_standing_renews", "renewal", "named", "offering", "entitlement"),
     Index("ix_standing_named", "named", "offering", "entitlement"),

@@ -174,6 +174,33 @@ class Page:
     more: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sum:
+    """So many entitlements that have this signal, had that one a week ago (None: none), and are paid in one currency.
+
+    seats: licensed. idle: of those, not used; of what is not known, none. more: suggested above the license.
+    """
+
+    signal: str
+    was: str | None
+    currency: str
+    rows: int
+    seats: int
+    idle: int
+    more: int
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whole:
+    """Everything that was judged, in sums. moved: at most as many as asked for of what changed, the worst first."""
+
+    sums: Sequence[Sum]
+    accounts: int
+    moved: Sequence[Standing]
+    as_of: date | None
+
+
 SPANS = (-1, 30, 90, 180)  # last days left of: past, and the three that boards show
 
 
@@ -244,6 +271,44 @@ def _counts(standings: Iterable[Standing]) -> list[Count]:
     ]
 
 
+def idle_of(one: Standing) -> int:
+    """Seats licensed and not used; 0 where the use is not known."""
+    return 0 if one.used is None else max(0, one.seats - round(one.used))
+
+
+def more_of(one: Standing) -> int:
+    """Seats suggested above the license."""
+    return max(0, (one.recommended_seats or 0) - one.seats)
+
+
+def whole_of(standings: Sequence[Standing], most: int) -> Whole:
+    """These standings in sums, and at most so many of those that moved."""
+    alike: dict[tuple[str, str | None, str], list[Standing]] = {}
+    for one in standings:
+        key = (one.signal.value, one.was.value if one.was else None, one.value.currency if one.value else "")
+        alike.setdefault(key, []).append(one)
+    moved = [one for one in standings if one.changed]
+    return Whole(
+        sums=[_sum(*key, several) for key, several in alike.items()],
+        accounts=len({one.account_id for one in standings}),
+        moved=sorted(moved, key=lambda one: sort_key("signal", one))[:most],
+        as_of=max((one.as_of for one in standings), default=None),
+    )
+
+
+def _sum(signal: str, was: str | None, currency: str, several: Sequence[Standing]) -> Sum:
+    return Sum(
+        signal=signal,
+        was=was,
+        currency=currency,
+        rows=len(several),
+        seats=sum(one.seats for one in several),
+        idle=sum(map(idle_of, several)),
+        more=sum(map(more_of, several)),
+        amount_minor=sum(one.value.amount_minor for one in several if one.value),
+    )
+
+
 class Portfolio(Protocol):
     """Where seat use is read, and never written. May be asked from several threads."""
 
@@ -258,6 +323,9 @@ class Portfolio(Protocol):
 
     def page(self, asked: Asked) -> Page:
         """What is due, a page at a time."""
+
+    def whole(self, most: int) -> Whole:
+        """All of it in sums, short terms that renew themselves left out, and at most so many rows that moved."""
 
     def weeks(self, ids: Sequence[str]) -> Mapping[str, Sequence[Level]]:
         """The weeks of these entitlements, as `Standing.weeks`."""
@@ -284,6 +352,10 @@ class Shelf:
     def page(self, asked: Asked) -> Page:
         """See `Portfolio`."""
         return page_of(self.standings(), asked)
+
+    def whole(self, most: int) -> Whole:
+        """See `Portfolio`."""
+        return whole_of(self.standings(), most)
 
     def weeks(self, ids: Sequence[str]) -> Mapping[str, Sequence[Level]]:
         """See `Portfolio`."""

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
-from hub.usage.portfolio import Asked, Count, Money, Page, span_of, worth_of
+from hub.usage.portfolio import Asked, Count, Money, Page, span_of
 from hub.usage.signal import CALM, DOWN, Signal
 from hub.web import money
 
 if TYPE_CHECKING:
-    from hub.usage.portfolio import Standing
+    from hub.usage.portfolio import Standing, Sum, Whole
 
 HORIZON = 180  # days
 SHOWN = 50  # rows on one page
+MOVED = 20  # rows of what moved, on the portfolio page
 SIGNALS = {  # signal -> badge class, symbol, word, what it means; the worst first
     "dormant": ("sig-dormant", "s-dormant", "Dormant", "Known to be unused for 30 days."),
     "at_risk": ("sig-at-risk", "s-at-risk", "At risk", "Well below its best level and still falling."),
@@ -160,7 +161,7 @@ def _rows(counts: Iterable[Count]) -> int:
     return sum(one.rows for one in counts)
 
 
-def _worth(counts: Iterable[Count]) -> str:
+def _worth(counts: Iterable[Count | Sum]) -> str:
     return money.total(Money(amount_minor=one.amount_minor, currency=one.currency) for one in counts if one.currency)
 
 
@@ -254,10 +255,11 @@ class Tally:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
     """The portfolio in numbers. at_risk: seats licensed but not used where use falls. to_propose: seats above the
-    license that are suggested where more are needed."""  # noqa: D205, D209  (one sentence each)
+    license that are suggested where more are needed. movers: how many moved; `moved`: the first of them."""  # noqa: D205, D209  (one sentence each)
 
     tallies: Sequence[Tally]
     moved: Sequence[Standing]
+    movers: int
     entitlements: int
     accounts: int
     seats: int
@@ -267,34 +269,29 @@ class Overview:
     as_of: date | None
 
 
-def overview(standings: Sequence[Standing]) -> Overview:
-    """The portfolio of these standings."""
-    losing = [one for one in standings if one.signal in LOSING]
+def overview(whole: Whole) -> Overview:
+    """The portfolio of these sums."""
+    losing = [one for one in whole.sums if one.signal in LOSING]
     return Overview(
-        tallies=[_tally(standings, signal) for signal in SIGNALS],
-        moved=sorted(
-            (one for one in standings if one.changed), key=lambda one: (ORDER.index(one.signal), -worth_of(one))
-        ),
-        entitlements=len(standings),
-        accounts=len({one.account_id for one in standings}),
-        seats=sum(one.seats for one in standings),
-        at_risk=sum(max(0, one.seats - round(one.used)) for one in losing if one.used is not None),
-        to_propose=sum(_more(one) for one in standings if one.signal in NEEDING),
-        at_risk_value=money.total(one.value for one in losing),
-        as_of=max((one.as_of for one in standings), default=None),
+        tallies=[_tally(whole.sums, signal) for signal in SIGNALS],
+        moved=whole.moved,
+        movers=sum(one.rows for one in whole.sums if one.was != one.signal),
+        entitlements=sum(one.rows for one in whole.sums),
+        accounts=whole.accounts,
+        seats=sum(one.seats for one in whole.sums),
+        at_risk=sum(one.idle for one in losing),
+        to_propose=sum(one.more for one in whole.sums if one.signal in NEEDING),
+        at_risk_value=_worth(losing),
+        as_of=whole.as_of,
     )
 
 
-def _more(one: Standing) -> int:
-    return max(0, (one.recommended_seats or 0) - one.seats)
-
-
-def _tally(standings: Sequence[Standing], signal: str) -> Tally:
-    mine = [one for one in standings if one.signal == signal]
+def _tally(sums: Sequence[Sum], signal: str) -> Tally:
+    mine = [one for one in sums if one.signal == signal]
     return Tally(
         signal=signal,
-        now=len(mine),
-        before=sum(one.was == signal for one in standings),
+        now=sum(one.rows for one in mine),
+        before=sum(one.rows for one in sums if one.was == signal),
         seats=sum(one.seats for one in mine),
-        total=money.total(one.value for one in mine),
+        total=_worth(mine),
     )

@@ -30,6 +30,7 @@ NEEDING = ("parked", "held", "dead")
 SAID = {
     "asked": "The subject is due now; its look follows within seconds.",
     "approved": "Approved. The acts are derived anew and done at the next look, within seconds.",
+    "refused": "Refused. None of it is done, and the subject is held until somebody releases it.",
     "nothing": "Nothing waited for approval any more.",
     "done": "The task is closed.",
     "gone": "That task was closed already.",
@@ -351,10 +352,14 @@ def _actions(console: Blueprint, hub: Hub) -> None:
         hub.bell.ring_soon()
         return _back("approved" if done else "nothing")
 
+    @console.post("/actions/refuse")
+    def refuse() -> AnyResponse:
+        done = approvals.refuse(hub.store, request.form.get("ref", ""), _why(), *auth.actor())
+        return _back("refused" if done else "nothing")
+
     @console.post("/actions/hold")
     def hold() -> AnyResponse:
-        why = " ".join(request.form.get("why", "").split())[:200]
-        done = approvals.hold(hub.store, request.form.get("ref", ""), why, *auth.actor())
+        done = approvals.hold(hub.store, request.form.get("ref", ""), _why(), *auth.actor())
         return _back("held" if done else "held already")
 
     @console.post("/actions/release")
@@ -377,6 +382,10 @@ def _moment_from(text: str) -> float:
     except ValueError:
         return 0.0
     return at if math.isfinite(at) else 0.0
+
+
+def _why() -> str:
+    return " ".join(request.form.get("why", "").split())[:200]
 
 
 def _back(said: str) -> AnyResponse:

@@ -107,7 +107,8 @@ def _board(usage: Blueprint, hub: Hub) -> None:
 
     @usage.get("/portfolio")
     def portfolio() -> str:
-        return render_template("portfolio.html", page="portfolio", all=board.overview(hub.portfolio.standings()))
+        found = board.overview(hub.portfolio.whole(board.MOVED))
+        return render_template("portfolio.html", page="portfolio", all=found)
 
 
 def _asked() -> board.Query:

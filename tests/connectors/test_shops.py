@@ -158,6 +158,26 @@ def test_what_is_sold_in_a_way_that_is_not_read_is_parked_in_sight() -> None:
         assert isinstance(found, Unsupported), "with credentials as well"
 
 
+@pytest.mark.parametrize("keyed", [True, False])
+def test_the_first_order_of_a_subscription_of_shopify_is_parked_and_not_sold_as_bought_once(keyed: bool) -> None:
+    case = CASES["shopify"]
+    one = case.samples["order"]
+    (line,) = one["line_items"]
+    plans = {"null": None, "a plan": {"selling_plan": {"id": 691, "name": "Monthly"}}}
+    told = {}
+    for name, plan in plans.items():
+        order = one | {"line_items": [line | {"selling_plan_allocation": plan}]}
+        with case.served(Sale(kind="order", object=order)) as (url, _):
+            purchases = connected(case, url, keyed=keyed).purchases
+            assert purchases is not None
+            ref = Ref(source="shop", kind="order", id="31")
+            stored = purchases.stored(case.kept("orders/paid", order))
+            told[name] = purchases.fetch(ref) if keyed else purchases.assemble(ref, stored, lambda _: None)
+    assert isinstance(told["null"], Found)
+    assert isinstance(told["a plan"], Unsupported)
+    assert "a subscription of Shopify" in told["a plan"].because
+
+
 def test_a_lost_dispute_leads_to_its_order_and_counts_there() -> None:
     case = CASES["shopify"]
     lost = case.situations["a dispute is lost"][-1]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hub.usage.history import Signal
-from hub.usage.portfolio import Money, page_of
+from hub.usage.portfolio import Money, page_of, whole_of
 from hub.web import board, csvs, money
 from sandbox.customers import AS_OF, shelf
 
@@ -102,13 +102,13 @@ def test_what_changed_since_last_week_is_said_in_words(values: dict[str, Any], s
 
 
 def test_the_portfolio_adds_seats_at_risk_and_seats_to_propose() -> None:
-    found = board.overview(STANDINGS)
+    found = board.overview(whole_of(STANDINGS, 1))
     assert (found.entitlements, found.accounts) == (10, 9)
     assert sum(one.now for one in found.tallies) == 10
     assert found.at_risk == (100 - 62) + (90 - 60) + 25
     assert found.to_propose == (150 - 100) + (75 - 50) + (25 - 20)
-    assert [one.account for one in found.moved] == ["Sedge & Co", "Haven Analytics"]
-    assert board.overview([]).as_of is None
+    assert (found.movers, [one.account for one in found.moved]) == (2, ["Sedge & Co"])
+    assert board.overview(whole_of([], 1)).as_of is None
 
 
 # -- money

@@ -20,8 +20,9 @@ from connectors.emulation import Clock, serving
 from connectors.stripe.emulator import StripeEmulator
 from connectors.zentitle.emulator import ZentitleEmulator
 from hub import __version__, approvals, asking, drain, wiring
+from hub.outbound.filters import Filter
 from hub.settings import load
-from hub.store import Store, subjects
+from hub.store import Store, outbound, subjects
 from hub.store.migrate import HEAD, upgrade
 from hub.store.schema import approval, audit, subject
 from tests.factories import a_ref
@@ -335,14 +336,7 @@ def test_observing_lists_what_would_be_done_and_does_nothing(shop: Shop) -> None
 
 def test_approve_lists_then_lets_go_and_leaves_an_audit_row(config: Path) -> None:
     store = Store(load(config, {}).hub.database_url)
-
-    def hold(conn: Any) -> None:
-        subjects.mark_due(conn, [a_ref()], cause="event", reason="")
-        conn.execute(update(subject).values(state="held", cause="guard", next_look=None))
-        acts = [{"action": "Disable", "entitlement": "ent_1"}]
-        conn.execute(approval.insert().values(subject=str(a_ref()), acts=acts, state="waiting", created_at=0))
-
-    store.write(hold)
+    store.write(a_held_act)
     assert json.loads(hub(config, "approve", "--json").stdout) == [{"subject": str(a_ref()), "acts": "Disable ent_1"}]
     assert "Disable ent_1" in hub(config, "approve").stdout
     done = hub(config, "approve", "sub_1", "--json", USER="ida", SUDO_USER="")
@@ -354,6 +348,48 @@ def test_approve_lists_then_lets_go_and_leaves_an_audit_row(config: Path) -> Non
     assert "Nothing waits" in hub(config, "approve").stdout
     assert hub(config, "approve", "--all").returncode == OK
     store.close()
+
+
+def a_held_act(conn: Any) -> None:
+    """The guard holds back what a look would do."""
+    subjects.mark_due(conn, [a_ref()], cause="event", reason="")
+    conn.execute(update(subject).values(state="held", cause="guard", next_look=None))
+    acts = [{"action": "Disable", "entitlement": "ent_1"}]
+    conn.execute(approval.insert().values(subject=str(a_ref()), acts=acts, state="waiting", created_at=0))
+
+
+def test_what_is_refused_is_held_with_its_reason_and_needs_a_subject(config: Path) -> None:
+    store = Store(load(config, {}).hub.database_url)
+    store.write(a_held_act)
+    unsaid = hub(config, "approve", "--refuse")
+    assert (unsaid.returncode, "say whose acts are refused" in unsaid.stderr) == (2, True)
+    done = hub(config, "approve", "sub_1", "--refuse", "--why", "they pay tomorrow", "--json", USER="ida", SUDO_USER="")
+    assert json.loads(done.stdout) == {"refused": [str(a_ref())]}
+    with store.read() as conn:
+        row = conn.execute(select(subject)).one()
+        assert conn.execute(select(approval.c.state)).scalar_one() == "refused"
+    assert (row.state, row.held_because) == ("held", "ida refused what the guard held back: they pay tomorrow")
+    store.close()
+
+
+# endpoints
+
+
+def test_an_endpoint_changes_in_what_is_named_alone_and_keeps_its_secret(config: Path) -> None:
+    url = "https://8.8.4.4/hub"
+    asked = ("--type", "entitlement.*", "--header", "X-Team: one", "--ordered", "--rate", "5")
+    made = json.loads(hub(config, "endpoints", "add", url, *asked, "--json").stdout)
+    said = ("--type", "", "--connection", "stripe", "--unordered", "--description", "Billing")
+    done = hub(config, "endpoints", "change", made["id"], *said, "--json")
+    assert json.loads(done.stdout)["changed"] == ["connections", "description", "ordered", "types"]
+    assert hub(config, "endpoints", "change", made["id"]).returncode == 2
+    store = Store(load(config, {}).hub.database_url)
+    with store.read() as conn:
+        (one,) = outbound.endpoints(conn)
+    store.close()
+    assert (one.url, one.filter) == (url, Filter(connections=("stripe",)))
+    assert (one.description, one.ordered, one.rate_per_s, one.header_names) == ("Billing", False, 5, ("X-Team",))
+    assert len(one.secrets) == 1
 
 
 # users

@@ -344,6 +344,19 @@ def test_approve_makes_a_held_subject_due_once(console: tuple[Browser, Store]) -
     assert [tuple(one) for one in audits] == [("approve", {"acts": [{"action": "Disable", "entitlement": "ent_held"}]})]
 
 
+def test_refuse_holds_the_subject_and_none_of_it_is_done(console: tuple[Browser, Store]) -> None:
+    browser, store = console
+    ref = "stripe/subscription/sub_held"
+    assert "Refused. None of it is done" in _press(browser, HELD, "/actions/refuse", ref=ref, why="they  pay\ntomorrow")
+    assert "Nothing waited" in _press(browser, HELD, "/actions/refuse", ref=ref, why="")
+    assert "refused what the guard held back: they pay tomorrow" in text_of(browser.get(HELD))
+    with store.read() as conn:
+        approval = conn.execute(select(schema.approval)).one()
+        row = conn.execute(select(schema.subject).where(schema.subject.c.ref == ref)).one()
+    assert (approval.state, approval.decided_by) == ("refused", "sandbox")
+    assert (row.state, row.cause, row.next_look) == ("held", "by a person", None)
+
+
 def test_a_subject_is_held_by_a_person_until_released(console: tuple[Browser, Store]) -> None:
     browser, store = console
     page = f"/subjects/{LIFE}"
@@ -369,7 +382,7 @@ def test_a_subject_that_nobody_knows_can_not_be_held(small: tuple[Browser, Store
         assert conn.execute(select(schema.audit)).first() is None
 
 
-@pytest.mark.parametrize("action", ["look", "look-dead", "approve", "hold", "release", "review"])
+@pytest.mark.parametrize("action", ["look", "look-dead", "approve", "refuse", "hold", "release", "review"])
 def test_S_an_action_without_the_form_s_token_is_refused(small: tuple[Browser, Store], action: str) -> None:
     browser, store = small
     browser.get("/")

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from hub.errors import VerificationError
-from hub.ports import Found, Unsupported, Webhooks
+from hub.ports import Found, SeeOther, Unsupported, Webhooks
 from tests.conformance import connect
-from tests.connectors.woocommerce.case import CASE, a_sub, item, once, order, sub
-from tests.shops import Case, Sale
+from tests.connectors.woocommerce.case import CASE, a_sub, item, once, order, refund, sub
+from tests.shops import Case, Obj, Sale
 
 PING = b"webhook_id=12"
 
@@ -66,6 +66,35 @@ def test_an_order_that_renews_a_subscription_sells_nothing_by_itself() -> None:
     told = read(CASE, renewal)
     assert isinstance(told, Found)
     assert told.purchase.lines == ()
+
+
+RENEWAL = {"meta_data": [{"id": 1, "key": "_subscription_renewal", "value": "11"}]}
+BEGINS = {"id": 31, "line_items": [item("pro", 3, 42)]}
+
+
+@pytest.mark.parametrize(
+    ("status", "back", "kinds"),
+    [
+        ("refunded", refund(3), ["refund"]), ("completed", refund(3), ["refund"]),
+        ("completed", refund(1), ["partial refund"]), ("completed", refund(0), ["partial refund"]),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("begins", [True, False])
+def test_a_refund_of_the_order_that_paid_a_subscription_is_told_and_changes_nothing(
+    status: str, back: Obj, kinds: list[str], begins: bool
+) -> None:
+    one = order(status, refunds=[back["id"]], **(BEGINS if begins else RENEWAL))
+    parts = {"refunds": [back | {"parent_id": one["id"]}], "begun": [sub(items=[item("pro", 3)])] if begins else []}
+    told = read(CASE, Sale(kind="order", object=one, parts={name: had for name, had in parts.items() if had}))
+    assert isinstance(told, Found)
+    assert told.purchase.lines == ()
+    assert [flag.kind for flag in told.purchase.flags] == kinds
+    assert str(one["id"]) in told.purchase.flags[0].text
+
+
+def test_an_order_that_began_a_subscription_and_was_not_refunded_leads_to_it() -> None:
+    told = read(CASE, Sale(kind="order", object=order(**BEGINS), parts={"begun": [sub(items=[item("pro", 3)])]}))
+    assert isinstance(told, SeeOther)
 
 
 def test_without_the_extension_orders_stand_by_themselves_without_credentials_too() -> None:

@@ -18,7 +18,7 @@ from hub.settings import Usage
 from hub.store import Store, boards, records, seats, signals, worths
 from hub.store import portfolio as stored
 from hub.store.schema import customer_link, grant, signal, summary, verdict
-from hub.usage.portfolio import Asked, Page, Standing, page_of
+from hub.usage.portfolio import Asked, Page, Standing, page_of, whole_of
 from hub.usage.seatdays import SeatDay
 from hub.usage.signal import DOWN, Signal
 from tests.factories import a_ref
@@ -268,6 +268,22 @@ def test_a_page_has_what_the_rule_says_in_its_order_and_counts_it(store: Store) 
         assert set(found.fitting) == set(ruled.fitting), ask
         assert (set(found.due), list(found.owners)) == (set(ruled.due), list(ruled.owners)), ask
         assert {one.entitlement_id: one for one in found.rows} == {one.entitlement_id: one for one in ruled.rows}
+
+
+def test_the_whole_has_the_sums_that_the_rule_says_until_a_row_changes(store: Store) -> None:
+    a_market(store)
+    portfolio = portfolio_of(store)
+    for most in (3, 100):
+        keep_board(store)
+        with store.read() as conn:
+            ruled, found = whole_of(stored.standings(conn, TODAY), most), boards.whole(conn, TODAY, most, {})
+        assert set(found.sums) == set(ruled.sums)
+        assert (found.accounts, found.as_of, found.moved) == (ruled.accounts, ruled.as_of, ruled.moved)
+        assert {one.was for one in found.sums} > {None, "steady"}
+    before = portfolio.whole(3)
+    assert portfolio.whole(3) is before
+    store.write(lambda conn: signals.put_signal(conn, "ent_1", VALUES | {"seats": 100_000}, seen=1))
+    assert sum(one.seats for one in portfolio.whole(3).sums) > 100_000
 
 
 def page_at(portfolio: RecordPortfolio, asked: Asked) -> Page:
