@@ -20,7 +20,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from hub import approvals, coverage, explain
 from hub.asof import SUCCEEDED, end_of
 from hub.store import pages, records
-from hub.web import auth, consumers, show, timeline
+from hub.web import auth, consumers, drifts, show, timeline
 from hub.web.problem import problem
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ SAID = {
     "sent again": "They are sent again, under the ids that they have, 20 a second.",
     "none to send": "There was nothing to send again.",
     "asked for all": "They are due, behind live work, with fresh tries. Below is how many are still to be looked at.",
+    "repaired": "A look is due, or a task is open. Its look follows within seconds.",
+    "nothing to repair": "Nothing was left to repair: a look is due, it waits for a person, or it has its task.",
     "none dead": "Nothing was dead any more.",
 }
 FILTERS = (
@@ -72,6 +74,7 @@ def blueprint(hub: Hub) -> Blueprint:
     _people(console, hub)
     _actions(console, hub)
     consumers.install(console, hub, _back)
+    drifts.install(console, hub, _back)
     return console
 
 
