@@ -19,10 +19,10 @@ from sqlalchemy import Connection, Row, select
 from hub import decide as d
 from hub.domain import Disable, Ref, SeatRow
 from hub.policy import Rules
-from hub.ports import Connector
+from hub.ports import Connector, Outcome
 from hub.reconcile.wording import in_words, license_in_words
 from hub.recorded import Implied, Recorded, batches, business_now, implied, offerings
-from hub.store import Store, drifts, records, subjects
+from hub.store import Store, drifts, pushes, records, subjects
 from hub.store import schema as t
 
 if TYPE_CHECKING:
@@ -37,9 +37,17 @@ KINDS: Mapping[str, str] = {
     "gone": "on record, and not in the licensing system's list",
     "orphaned": "a license of no purchase that is known here",
     "unmatched": "an account that the CRM does not know, or knows twice",
+    "untold": "a record of the CRM that is not as the last push would have it",
 }
 KEPT = "drift"  # the cursor that has the counts of the last whole comparison
-LOOK, TASK, NONE = "look", "task", "by hand"
+LOOK, TASK, PUSH, NONE = "look", "task", "push", "by hand"
+OF_THE_CRM = {
+    Outcome.UNMATCHED: "unmatched",
+    Outcome.AMBIGUOUS: "unmatched",
+    Outcome.REFUSED: "untold",
+    Outcome.LATER: "untold",
+    Outcome.DEGRADED: "untold",
+}
 MOST_KEPT = 10_000  # items of a class that are kept for the page; the counts are of all
 SEEN = "looked at since; told again by the next comparison, where it stands"
 STUCK = {"dead", "parked"}  # a look that ended so has repaired nothing
@@ -47,7 +55,7 @@ STUCK = {"dead", "parked"}  # a look that ended so has repaired nothing
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drift:
-    """One disagreement. repair: "look" and "task" are done by `apply`, "by hand" is not.
+    """One disagreement. repair: "look", "task" and "push" are done by `apply`, "by hand" is not.
 
     at: the subject to be looked at, or that a task is about. risk: what the repair may take away; "" for nothing.
     waiting: why there is nothing to apply now (a look is due, a task is there); "" where there is.
@@ -218,6 +226,9 @@ def _apply(conn: Connection, *, one: Drift, actor: str, origin: str) -> bool:
         if _state(conn, one.at) in {"due", "held"}:
             return False
         subjects.mark_due(conn, [Ref.parse(one.at)], cause="asked", reason=f"{actor}: {one.id}")
+    elif one.repair == PUSH:
+        if not pushes.make_due(conn, one.at.partition("/")[0]):
+            return False
     elif _has_task(conn, one.id):
         return False
     else:
@@ -321,10 +332,22 @@ def _at_entitlement(conn: Connection, source: str, id_: str, kind: str, customer
 
 def _of_the_crm(conn: Connection) -> Iterator[Drift]:
     p = t.crm_push.c
-    for row in conn.execute(select(t.crm_push).where(p.outcome.in_(["unmatched", "ambiguous"])).order_by(p.key)):
+    due: dict[str, bool] = {}
+    for row in conn.execute(select(t.crm_push).where(p.outcome.in_(OF_THE_CRM)).order_by(p.object, p.key)):
+        if row.connection not in due:
+            due[row.connection] = records.get_cursor(conn, f"{pushes.DONE}{row.connection}") is None
         at = f"{row.connection}/{row.object}/{row.key}"
         problem = f"{row.outcome}: {row.reason}"
-        yield Drift(kind="unmatched", at=at, customer=row.about, problem=problem, repair=NONE, how=row.mend)
+        yield Drift(
+            kind=OF_THE_CRM[Outcome(row.outcome)],
+            at=at,
+            customer=row.about,
+            problem=problem,
+            repair=PUSH,
+            how=f"{row.mend}; then push again" if row.mend else "push again",
+            risk="the hub's own fields are written" if row.outcome != Outcome.DEGRADED else "",
+            waiting="a push is due" if due[row.connection] else "",
+        )
 
 
 def _state(conn: Connection, ref: str) -> str:

@@ -42,8 +42,8 @@ SAID = {
     "sent again": "They are sent again, under the ids that they have, 20 a second.",
     "none to send": "There was nothing to send again.",
     "asked for all": "They are due, behind live work, with fresh tries. Below is how many are still to be looked at.",
-    "repaired": "A look is due, or a task is open. Its look follows within seconds.",
-    "nothing to repair": "Nothing was left to repair: a look is due, it waits for a person, or it has its task.",
+    "repaired": "A look is due and follows within seconds, a task is open, or a push follows within 15 minutes.",
+    "nothing to repair": "Nothing was left to repair: what repairs it is due, waits for a person or is a task.",
     "none dead": "Nothing was dead any more.",
 }
 FILTERS = (

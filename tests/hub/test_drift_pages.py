@@ -52,7 +52,7 @@ def test_the_page_tells_each_disagreement_and_its_button_repairs_it_once(hub: Hu
         only = text_of(browser.get("/drift?show=stale"))
         assert "seats 9" in only
         assert "Acme Ltd" not in only
-        assert "look is due" in text_of(press(browser, "stale:ent_1"))
+        assert "A look is due and follows" in text_of(press(browser, "stale:ent_1"))
         assert "Nothing was left to repair" in text_of(press(browser, "stale:ent_1"))
         assert press(browser, "stale:nobody").status_code == 404
         assert press(browser, "orphaned:ent_loose").ok

@@ -467,6 +467,7 @@ class Drifts(Listed):
         "gone",
         "orphaned",
         "unmatched",
+        "untold",
     ] = ""
 
 
