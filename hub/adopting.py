@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -23,6 +23,32 @@ from hub.store import Store, records, snapshots, subjects
 from hub.store import schema as t
 
 ADOPT, AMBIGUOUS, BUILT_IN = "adopt", "ambiguous", "left alone"
+TASK = "adopt:"  # key of a task, with the entitlement
+KIND = "whose license"  # of the tasks about ambiguous matches
+TOLD = 10  # candidates that a task names
+# Mail providers where anybody may have an address: there a domain says nothing of a company.
+ANYBODY = frozenset(
+    [
+        "gmail.com",
+        "googlemail.com",
+        "outlook.com",
+        "hotmail.com",
+        "live.com",
+        "yahoo.com",
+        "icloud.com",
+        "me.com",
+        "aol.com",
+        "gmx.de",
+        "gmx.net",
+        "web.de",
+        "proton.me",
+        "protonmail.com",
+        "t-online.de",
+        "mail.ru",
+        "qq.com",
+        "163.com",
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +85,36 @@ class Sale:
     built_in: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loose:
+    """Licenses of no purchase, by (offering, what a rule asks for)."""
+
+    order_refs: frozenset[str]
+    by_order: Mapping[tuple[str, str], Sequence[SeatRow]]
+    by_account: Mapping[tuple[str, str], Sequence[SeatRow]]
+    by_name: Mapping[tuple[str, str], Sequence[SeatRow]]
+    by_domain: Mapping[tuple[str, str], Sequence[SeatRow]]
+
+    @classmethod
+    def of(cls, rows: Sequence[SeatRow], accounts: Mapping[str, str], names: Mapping[str, str]) -> Loose:
+        """`accounts` and `names` (folded) by customer id. Pure."""
+
+        def by(key_of: Callable[[SeatRow], str]) -> dict[tuple[str, str], list[SeatRow]]:
+            made: dict[tuple[str, str], list[SeatRow]] = {}
+            for row in rows:
+                if key := key_of(row):
+                    made.setdefault((row.offering, key), []).append(row)
+            return made
+
+        return cls(
+            order_refs=frozenset(row.order_ref for row in rows),
+            by_order=by(lambda row: row.order_ref),
+            by_account=by(lambda row: accounts.get(row.customer_id, "")),
+            by_name=by(lambda row: names.get(row.customer_id, "")),
+            by_domain=by(lambda row: domain_of(names.get(row.customer_id, ""))),
+        )
+
+
 def find(
     store: Store, connectors: Mapping[str, Connector], rules: Rules, licensing: Licensing, *, take_over: bool = False
 ) -> list[Match]:
@@ -69,7 +125,8 @@ def find(
     with store.read() as conn:
         owned = set(conn.execute(select(t.entitlement.c.id).where(t.entitlement.c.subject.is_not(None))).scalars())
     accounts = {id_: ref for ref, id_ in licensing.customers()}
-    loose = [row for row in licensing.entitlements() if row.entitlement_id not in owned]
+    names = {id_: folded(name) for id_, name in licensing.names()}
+    loose = Loose.of([row for row in licensing.entitlements() if row.entitlement_id not in owned], accounts, names)
     found = [
         one for sale in sales(store, connectors, rules) for one in _of_sale(sale, loose, accounts, take_over=take_over)
     ]
@@ -108,6 +165,25 @@ def adopt(store: Store, licensing: Licensing, which: Iterable[Match], actor: str
     return done
 
 
+def queue(store: Store, found: Iterable[Match]) -> int:
+    """A task for each license that several rules or sales claim, with its candidates; how many. May be repeated."""
+    by_license: dict[str, list[Match]] = {}
+    for one in found:
+        if one.state == AMBIGUOUS:
+            by_license.setdefault(one.entitlement, []).append(one)
+
+    def unit(conn: Connection) -> None:
+        for id_, mine in by_license.items():
+            told = "; ".join(f"{one.id} ({one.customer}: {one.because})" for one in mine[:TOLD])
+            more = f" and {len(mine) - TOLD} more" if len(mine) > TOLD else ""
+            text = f"whose is {id_}? `hub adopt --apply` one of: {told}{more}"
+            records.raise_review(conn, f"{TASK}{id_}", KIND, Ref.parse(mine[0].purchase), text)
+
+    if by_license:
+        store.write(unit)
+    return len(by_license)
+
+
 def _adopt(conn: Connection, *, one: Match, held: Entitlement, began: float, actor: str, origin: str) -> bool:
     known = snapshots.find(conn, one.entitlement)
     if known and known.purchase:
@@ -116,18 +192,17 @@ def _adopt(conn: Connection, *, one: Match, held: Entitlement, began: float, act
     records.put_links(conn, [(one.alias, one.account or one.alias, held.customer_id)])
     records.save_reading(conn, held, one.purchase, began)
     subjects.mark_due(conn, [purchase], cause="asked", reason=f"{actor} adopted {held.id}: {one.because}")
+    records.close_review(conn, f"{TASK}{held.id}")
     records.audit(conn, actor, origin, "adopt", one.purchase, {"entitlement": held.id, "because": one.because})
     return True
 
 
-def _of_sale(sale: Sale, loose: Sequence[SeatRow], accounts: Mapping[str, str], *, take_over: bool) -> Iterator[Match]:
+def _of_sale(sale: Sale, loose: Loose, accounts: Mapping[str, str], *, take_over: bool) -> Iterator[Match]:
     purchase = sale.purchase
     for license_ in sale.wanted:
-        if not license_.enabled or any(row.order_ref == license_.order_ref for row in loose):
+        if not license_.enabled or license_.order_ref in loose.order_refs:
             continue  # what carries the hub's own reference is found by every look
-        for row in loose:
-            if row.offering != license_.offering or not (because := _rule(sale, row, accounts)):
-                continue
+        for row, because, sure in _candidates(sale, license_.offering, loose):
             kept = bool(sale.built_in and re.match(sale.built_in, row.order_ref)) and not take_over
             yield Match(
                 entitlement=row.entitlement_id,
@@ -135,22 +210,45 @@ def _of_sale(sale: Sale, loose: Sequence[SeatRow], accounts: Mapping[str, str], 
                 customer=purchase.customer.name or purchase.customer.id,
                 offering=row.offering,
                 because=because,
-                state=BUILT_IN if kept else ADOPT,
+                state=BUILT_IN if kept else ADOPT if sure else AMBIGUOUS,
                 drifts=_drifts(row, license_),
                 account=accounts.get(row.customer_id, ""),
                 alias=sale.alias,
             )
 
 
-def _rule(sale: Sale, row: SeatRow, accounts: Mapping[str, str]) -> str:
-    """References first: the order's, then the customer's; "" where neither says so."""
-    purchase = sale.purchase
-    if row.order_ref in {purchase.ref.id, *(line.id for line in purchase.lines)}:
-        return f"its order reference {row.order_ref} names the purchase"
-    account = accounts.get(row.customer_id)
-    if account and account in {purchase.customer.customer_ref, purchase.customer.id, sale.alias}:
-        return f"its customer {account} is the buyer, and it is of the same offering"
-    return ""
+def _candidates(sale: Sale, offering: str, loose: Loose) -> list[tuple[SeatRow, str, bool]]:
+    """(license, why it may be this sale's, whether that is sure): by reference, else by name."""
+    purchase, found = sale.purchase, dict[str, tuple[SeatRow, str, bool]]()
+    for key in dict.fromkeys([purchase.ref.id, *(line.id for line in purchase.lines)]):
+        for row in loose.by_order.get((offering, key), ()):
+            found.setdefault(row.entitlement_id, (row, f"its order reference {key} names the purchase", True))
+    for account in dict.fromkeys([purchase.customer.customer_ref or "", purchase.customer.id, sale.alias]):
+        for row in loose.by_account.get((offering, account), ()):
+            because = f"its customer {account} is the buyer, and it is of the same offering"
+            found.setdefault(row.entitlement_id, (row, because, True))
+    if found or not purchase.customer.name:
+        return [*found.values()]
+    name = folded(purchase.customer.name)
+    if named := loose.by_name.get((offering, name)):
+        return [(row, "its customer has the buyer's name, and it is of the same offering", False) for row in named]
+    domain = domain_of(name)
+    because = f"its customer's e-mail address is at {domain}, as the buyer's, and it is of the same offering"
+    return [(row, because, False) for row in loose.by_domain.get((offering, domain), ())]
+
+
+def folded(name: str) -> str:
+    """A name as names are compared: without upper case, with single blanks. Pure."""
+    return " ".join(name.casefold().split())
+
+
+def domain_of(name: str) -> str:
+    """The domain where a name is an e-mail address (who has no name is called so), unless anybody may have one there.
+
+    "" else. Pure.
+    """
+    local, at, domain = name.rpartition("@")
+    return domain if local and at and "." in domain and " " not in name and domain not in ANYBODY else ""
 
 
 def _drifts(row: SeatRow, license_: License) -> str:

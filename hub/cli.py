@@ -90,7 +90,9 @@ def main(config: str | None) -> None:
 def _hub(**options: Any) -> Any:  # noqa: ANN401  (wiring.Hub, imported late: `hub init` needs none of it)
     from hub import settings, wiring  # noqa: PLC0415
 
-    return wiring.build(settings.load(), **options)
+    hub = wiring.build(settings.load(), **options)
+    click.get_current_context().call_on_close(hub.store.close)  # else its connections are left to the collector
+    return hub
 
 
 def _ready_hub(**options: Any) -> Any:  # noqa: ANN401

@@ -125,6 +125,9 @@ def adopt(*, which: Sequence[str], take_over: bool, as_json: bool) -> None:
         x for x in found if x.state != it.BUILT_IN and (x.id in which or ("all" in which and x.state == it.ADOPT))
     ]
     done = it.adopt(hub.store, licensing, chosen, _who(), "command line")
+    if which:
+        taken = {x.entitlement for x in done}
+        it.queue(hub.store, [x for x in found if x.entitlement not in taken])
     if as_json:
         told = [{"id": x.id, **asdict(x)} for x in found]
         click.echo(json.dumps({"matches": told, "adopted": [x.id for x in done]}))

@@ -9,20 +9,20 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, select
 
 from hub import decide as d
 from hub.domain import Disable, Ref, SeatRow
 from hub.policy import Rules
-from hub.ports import Connector
+from hub.ports import Connector, Outcome
 from hub.reconcile.wording import in_words, license_in_words
 from hub.recorded import Implied, Recorded, batches, business_now, implied, offerings
-from hub.store import Store, records, subjects
+from hub.store import Store, drifts, pushes, records, subjects
 from hub.store import schema as t
 
 if TYPE_CHECKING:
@@ -37,14 +37,25 @@ KINDS: Mapping[str, str] = {
     "gone": "on record, and not in the licensing system's list",
     "orphaned": "a license of no purchase that is known here",
     "unmatched": "an account that the CRM does not know, or knows twice",
+    "untold": "a record of the CRM that is not as the last push would have it",
 }
 KEPT = "drift"  # the cursor that has the counts of the last whole comparison
-LOOK, TASK, NONE = "look", "task", "by hand"
+LOOK, TASK, PUSH, NONE = "look", "task", "push", "by hand"
+OF_THE_CRM = {
+    Outcome.UNMATCHED: "unmatched",
+    Outcome.AMBIGUOUS: "unmatched",
+    Outcome.REFUSED: "untold",
+    Outcome.LATER: "untold",
+    Outcome.DEGRADED: "untold",
+}
+MOST_KEPT = 10_000  # items of a class that are kept for the page; the counts are of all
+SEEN = "looked at since; told again by the next comparison, where it stands"
+STUCK = {"dead", "parked"}  # a look that ended so has repaired nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drift:
-    """One disagreement. repair: "look" and "task" are done by `apply`, "by hand" is not.
+    """One disagreement. repair: "look", "task" and "push" are done by `apply`, "by hand" is not.
 
     at: the subject to be looked at, or that a task is about. risk: what the repair may take away; "" for nothing.
     waiting: why there is nothing to apply now (a look is due, a task is there); "" where there is.
@@ -94,7 +105,7 @@ def find(
         known, now = offerings(conn), business_now(conn)
     for batch in batches(store, connectors):
         for one in batch:
-            yield from of_purchase(one, implied(one, rules, known, now))
+            yield from _merged(of_purchase(one, implied(one, rules, known, now)))
     if ask and licensing.licensing is not None:
         yield from _of_the_list(store, licensing.name, licensing.licensing.entitlements())
     else:
@@ -143,10 +154,45 @@ def apply(store: Store, found: Iterable[Drift], actor: str, origin: str) -> list
 
 
 def keep(store: Store, found: Sequence[Drift]) -> None:
-    """Keeps how many there are of each kind, for metrics."""
-    counts = Counter(one.kind for one in found)
+    """Keeps what was found in place of what was found before, and how many there are of each kind. May be repeated."""
+    counts: Counter[str] = Counter()
+    rows = []
+    for one in found:
+        counts[one.kind] += 1
+        if counts[one.kind] <= MOST_KEPT:
+            rows.append({"id": one.id, **{name: value for name, value in asdict(one).items() if name != "waiting"}})
     text = json.dumps({kind: counts[kind] for kind in KINDS})
-    store.write(lambda conn: records.set_cursor(conn, KEPT, text))
+
+    def unit(conn: Connection) -> None:
+        drifts.replace_all(conn, rows)
+        records.set_cursor(conn, KEPT, text)
+
+    store.write(unit)
+
+
+def stored(row: Row[Any]) -> Drift:
+    """What a comparison kept (a row of `store.drifts`), and why there is nothing to apply by now. Pure."""
+    names = ("kind", "at", "entitlement", "customer", "problem", "repair", "how", "risk")
+    one = Drift(**{name: getattr(row, name) for name in names})
+    if one.repair == TASK:
+        return replace(one, waiting="has its task" if row.task is not None else "")
+    if one.repair != LOOK:
+        return one
+    seen = row.looked_at is not None and row.looked_at > row.found_at and row.state not in STUCK
+    return replace(one, waiting=_waiting(row.state or "") or (SEEN if seen else ""))
+
+
+def apply_stored(store: Store, ids: Sequence[str], actor: str, origin: str) -> tuple[list[Drift], list[Drift]]:
+    """(what was applied, what is left as it is) of those that the newest comparison kept. May be repeated.
+
+    LookupError, and nothing is applied, where an id is not among what it kept.
+    """
+    with store.read() as conn:
+        known = [stored(row) for row in drifts.called(conn, ids)]
+    if lost := set(ids) - {one.id for one in known}:
+        raise LookupError(min(lost))
+    done = apply(store, known, actor, origin)
+    return done, [one for one in known if one not in done]
 
 
 def kept(conn: Connection) -> tuple[dict[str, int], float] | None:
@@ -156,11 +202,23 @@ def kept(conn: Connection) -> tuple[dict[str, int], float] | None:
 
 
 def keep_if_due(hub: Hub) -> None:
-    """Compares everything once a day (`timing.full_sweep`), and keeps the counts."""
+    """Compares everything once a day (`timing.full_sweep`), and keeps what was found."""
     with hub.store.read() as conn:
         last, now = kept(conn), subjects.now(conn)
     if last is None or now - last[1] >= hub.settings.timing.full_sweep:
         keep(hub.store, [*find(hub.store, hub.connectors, hub.rules, hub.licensing)])
+
+
+def _merged(found: Iterable[Drift]) -> Iterator[Drift]:
+    """One per id: what differs in several ways is told at once, as it is repaired."""
+    by_id: dict[str, Drift] = {}
+    for one in found:
+        if (same := by_id.get(one.id)) is None:
+            by_id[one.id] = one
+            continue
+        risk = "; ".join(dict.fromkeys(part for part in (same.risk, one.risk) if part))
+        by_id[one.id] = replace(same, problem=f"{same.problem}; {one.problem}", risk=risk)
+    yield from by_id.values()
 
 
 def _apply(conn: Connection, *, one: Drift, actor: str, origin: str) -> bool:
@@ -168,6 +226,9 @@ def _apply(conn: Connection, *, one: Drift, actor: str, origin: str) -> bool:
         if _state(conn, one.at) in {"due", "held"}:
             return False
         subjects.mark_due(conn, [Ref.parse(one.at)], cause="asked", reason=f"{actor}: {one.id}")
+    elif one.repair == PUSH:
+        if not pushes.make_due(conn, one.at.partition("/")[0]):
+            return False
     elif _has_task(conn, one.id):
         return False
     else:
@@ -271,10 +332,22 @@ def _at_entitlement(conn: Connection, source: str, id_: str, kind: str, customer
 
 def _of_the_crm(conn: Connection) -> Iterator[Drift]:
     p = t.crm_push.c
-    for row in conn.execute(select(t.crm_push).where(p.outcome.in_(["unmatched", "ambiguous"])).order_by(p.key)):
+    due: dict[str, bool] = {}
+    for row in conn.execute(select(t.crm_push).where(p.outcome.in_(OF_THE_CRM)).order_by(p.object, p.key)):
+        if row.connection not in due:
+            due[row.connection] = records.get_cursor(conn, f"{pushes.DONE}{row.connection}") is None
         at = f"{row.connection}/{row.object}/{row.key}"
         problem = f"{row.outcome}: {row.reason}"
-        yield Drift(kind="unmatched", at=at, customer=row.about, problem=problem, repair=NONE, how=row.mend)
+        yield Drift(
+            kind=OF_THE_CRM[Outcome(row.outcome)],
+            at=at,
+            customer=row.about,
+            problem=problem,
+            repair=PUSH,
+            how=f"{row.mend}; then push again" if row.mend else "push again",
+            risk="the hub's own fields are written" if row.outcome != Outcome.DEGRADED else "",
+            waiting="a push is due" if due[row.connection] else "",
+        )
 
 
 def _state(conn: Connection, ref: str) -> str:

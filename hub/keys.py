@@ -15,8 +15,16 @@ from hub.store import Store, keys, records
 from hub.store.keys import Kept
 
 SCOPES = (
-    *("approvals:read", "approvals:write", "checks:run", "endpoints:read", "endpoints:write", "entitlements:read"),
-    *("events:read", "looks:write", "purchases:read", "receipts:read", "usage:read"),
+    *("approvals:read", "approvals:write", "checks:run", "drift:read", "drift:write", "endpoints:read"),
+    *(
+        "endpoints:write",
+        "entitlements:read",
+        "events:read",
+        "looks:write",
+        "purchases:read",
+        "receipts:read",
+        "usage:read",
+    ),
 )
 LONGEST_DAYS = 3650
 _KEY = re.compile(r"hub_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")

@@ -209,6 +209,9 @@ class Licensing(Protocol):
     def customers(self) -> Iterator[tuple[str, str]]:
         """(accountRefId, customer id) of every customer that has one, all pages."""
 
+    def names(self) -> Iterator[tuple[str, str]]:
+        """(customer id, name) of every customer that has one, all pages."""
+
     def offerings(self, *, refresh: bool = False) -> Mapping[str, Offering]:
         """Offerings by SKU; cached in the process."""
 

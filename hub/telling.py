@@ -32,7 +32,6 @@ DRAWN_DAYS = 120  # pictures are made of what renews within so many days
 SIZE = (600, 300)
 NIGHT_S = 3 * 3600.0  # the night's push is due from three o'clock on: yesterday is closed and judged
 EVERY = 1000  # results between two words of progress
-DONE = "crm pushed:"  # cursors: the business day of the newest push that left nothing for later
 
 
 # -- from the record
@@ -236,7 +235,7 @@ def push_if_due(hub: Hub, connector: Connector, *, stop: Callable[[], bool] = li
     What is left for later keeps it due. HubError where the CRM as a whole says no: that is a review task until it is
     told. Repeatable: what it has is not sent again.
     """
-    name, key = connector.name, f"{DONE}{connector.name}"
+    name, key = connector.name, f"{pushes.DONE}{connector.name}"
     with hub.store.read() as conn:
         day = day_of(now(conn) - NIGHT_S, hub.settings.usage.zone).isoformat()
         kept = records.get_cursor(conn, key)

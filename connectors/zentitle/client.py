@@ -76,6 +76,7 @@ class CustomerRow(_Model):
 
     id: str
     account_ref_id: str | None = None
+    name: str | None = None
 
 
 class EntitlementRow(_Model):

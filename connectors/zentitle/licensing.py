@@ -66,6 +66,10 @@ class ZentitleLicensing:
         """(accountRefId, customer id) of every customer that has one."""
         return ((row.account_ref_id, row.id) for row in self._client.customers() if row.account_ref_id)
 
+    def names(self) -> Iterator[tuple[str, str]]:
+        """(customer id, name) of every customer that has one."""
+        return ((row.id, row.name) for row in self._client.customers() if row.name)
+
     def offerings(self, *, refresh: bool = False) -> Mapping[str, Offering]:
         """Offerings by SKU; of two with one SKU the first counts."""
         with self._lock:

@@ -241,8 +241,8 @@ def subjects(
     if refs is not None:
         stmt = stmt.where(s.ref.in_(refs))
     if chip in {"due", "waiting"}:
-        return _keyed(conn, stmt, (s.priority, s.next_look, s.ref), before, (int, float, str), limit=limit)
-    return _keyed(conn, stmt, (s.changed_at, s.ref), before, (float, str), newest_first=True, limit=limit)
+        return keyed(conn, stmt, (s.priority, s.next_look, s.ref), before, (int, float, str), limit=limit)
+    return keyed(conn, stmt, (s.changed_at, s.ref), before, (float, str), newest_first=True, limit=limit)
 
 
 def subject(conn: Connection, ref: str) -> Row[Any] | None:
@@ -286,7 +286,7 @@ def entitlements(
     e, stmt = t.entitlement.c, _entitlements()
     if ids is not None:
         stmt = stmt.where(or_(e.id.in_(ids), e.subject.in_(refs)))
-    return _keyed(conn, stmt, (e.changed_at, e.id), before, (float, str), newest_first=True, limit=limit)
+    return keyed(conn, stmt, (e.changed_at, e.id), before, (float, str), newest_first=True, limit=limit)
 
 
 def entitlements_of_customer(conn: Connection, customer: str, limit: int = 1000) -> Sequence[Row[Any]]:
@@ -309,7 +309,7 @@ def approvals(conn: Connection, state: str, before: str = "", *, limit: int = PA
     """What waits for approval, or was decided (`state`, or "all"), the oldest first."""
     a = t.approval.c
     stmt = select(t.approval) if state == "all" else select(t.approval).where(a.state == state)
-    return _keyed(conn, stmt, (a.created_at, a.subject), before, (float, str), limit=limit)
+    return keyed(conn, stmt, (a.created_at, a.subject), before, (float, str), limit=limit)
 
 
 # -- the overview
@@ -391,7 +391,7 @@ def review_page(conn: Connection, before: str = "") -> Page:
     v = t.review.c
     joined = t.review.outerjoin(t.subject, t.subject.c.ref == v.subject)
     stmt = select(t.review, t.subject.c.customer_name).select_from(joined).where(v.open)
-    return _keyed(conn, stmt, (v.id,), before, (int,), newest_first=True)
+    return keyed(conn, stmt, (v.id,), before, (int,), newest_first=True)
 
 
 def asked_again(conn: Connection) -> int:
@@ -463,7 +463,7 @@ def _count(conn: Connection, stmt: Select[Any]) -> int:
     return int(conn.execute(select(func.count()).select_from(stmt.limit(COUNT_TO).subquery())).scalar_one())
 
 
-def _keyed(
+def keyed(
     conn: Connection,
     stmt: Select[Any],
     key: Sequence[ColumnElement[Any]],

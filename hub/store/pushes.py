@@ -11,11 +11,12 @@ from typing import Any
 from sqlalchemy import Connection, func, select, update
 
 from hub.ports import Outcome, PushResult
-from hub.store.records import raise_review
+from hub.store.records import drop_cursor, get_cursor, raise_review
 from hub.store.schema import crm_push, db_now, review
 from hub.store.subjects import insert
 
 KIND = "crm"  # of the review tasks
+DONE = "crm pushed:"  # cursors: the business day of the newest push that left nothing for later
 _P = crm_push.c
 
 
@@ -62,6 +63,14 @@ def told(conn: Connection, connection: str) -> None:
     """The CRM could be told."""
     mine = (review.c.key == f"{KIND}:{connection}:push", review.c.open)
     conn.execute(update(review).where(*mine).values(open=False, closed_at=db_now()))
+
+
+def make_due(conn: Connection, connection: str) -> bool:
+    """The clock pushes to this CRM again, what it has already left out; False where it is due as it is."""
+    if get_cursor(conn, f"{DONE}{connection}") is None:
+        return False
+    drop_cursor(conn, f"{DONE}{connection}")
+    return True
 
 
 def standing(conn: Connection, connection: str) -> Mapping[str, int]:

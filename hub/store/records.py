@@ -668,6 +668,12 @@ def raise_review(conn: Connection, key: str, kind: str, subject: Ref | None, tex
     conn.execute(stmt.on_conflict_do_update(index_elements=["key"], set_={**values, "closed_at": None}))
 
 
+def close_review(conn: Connection, key: str) -> None:
+    """The task of this key is closed, if it is there and open."""
+    v = t.review.c
+    conn.execute(t.review.update().where(v.key == key, v.open).values(open=False, closed_at=db_now()))
+
+
 def close_reviews(conn: Connection, subject: Ref, kinds: Sequence[str]) -> None:
     """What these kinds of task asked for is no longer so."""
     conn.execute(_CLOSE_REVIEWS, {"of": str(subject), "kinds": list(kinds)})

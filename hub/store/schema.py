@@ -574,6 +574,22 @@ crm_push = Table(
     Index(None, "connection", "outcome"),
 )
 
+drift = Table(  # what the newest comparison found; how it stands now is read beside it
+    "drift",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("at", Text, nullable=False),  # the subject that is looked at, or what the CRM calls it
+    Column("entitlement", Text, nullable=False),  # "": of none
+    Column("customer", Text, nullable=False),
+    Column("problem", Text, nullable=False),
+    Column("repair", Text, nullable=False),
+    Column("how", Text, nullable=False),
+    Column("risk", Text, nullable=False),
+    Column("found_at", Time, nullable=False),
+    Index(None, "kind", "id"),
+)
+
 worth = Table(  # what people wrote in the CRM of an entitlement's renewal, as it was read with a push
     "worth",
     metadata,

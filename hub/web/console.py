@@ -20,7 +20,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from hub import approvals, coverage, explain
 from hub.asof import SUCCEEDED, end_of
 from hub.store import pages, records
-from hub.web import auth, consumers, show, timeline
+from hub.web import auth, consumers, drifts, show, timeline
 from hub.web.problem import problem
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ SAID = {
     "sent again": "They are sent again, under the ids that they have, 20 a second.",
     "none to send": "There was nothing to send again.",
     "asked for all": "They are due, behind live work, with fresh tries. Below is how many are still to be looked at.",
+    "repaired": "A look is due and follows within seconds, a task is open, or a push follows within 15 minutes.",
+    "nothing to repair": "Nothing was left to repair: what repairs it is due, waits for a person or is a task.",
     "none dead": "Nothing was dead any more.",
 }
 FILTERS = (
@@ -73,6 +75,7 @@ def blueprint(hub: Hub) -> Blueprint:
     _people(console, hub)
     _actions(console, hub)
     consumers.install(console, hub, _back)
+    drifts.install(console, hub, _back)
     return console
 
 

@@ -28,6 +28,8 @@ PAGES = {
     "entitlement then": "/entitlements/ent_1?at=2026-06-29",
     "reviews": "/reviews",
     "catalog": "/catalog",
+    "drift": "/drift",
+    "drift of a class": "/drift?show=stale",
     "renewals": "/renewals",
     "renewals filtered": "/renewals?show=needing&sort=-value&owner=Tom Abara",
     "account": "/accounts/acc_halden",

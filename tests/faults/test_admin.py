@@ -29,6 +29,7 @@ FORMS = {  # of every route that changes something
     "/actions/release": {"ref": HELD},
     "/actions/review": {"id": "1"},
     "/actions/look-dead": {"until": "4102444800"},
+    "/actions/drift": {"id": "stale:ent_1"},
     "/actions/endpoint": {"order": "disable"},
 }
 NASTY = ("'", '"', "%", "_", "\\", "' OR '1'='1", "'; DROP TABLE receipt; --", "%' --", "ü\u202e😀", "a" * 600, "[*?")
@@ -94,7 +95,7 @@ def test_S21_no_word_in_a_search_or_filter_is_anything_but_a_word(console: tuple
     with store.read() as conn:
         before = conn.execute(select(func.count()).select_from(schema.receipt)).scalar_one()
     for word in NASTY:
-        for page in ("/", "/receipts", "/subjects", "/entitlements", "/find"):
+        for page in ("/", "/receipts", "/subjects", "/entitlements", "/drift", "/find"):
             answer = browser.http.get(browser.base + page, params=dict.fromkeys(names, word), timeout=10)
             assert answer.status_code in {200, 404}, (page, word, answer.status_code)
         for page in ("/receipts/", "/subjects/", "/entitlements/"):

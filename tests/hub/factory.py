@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from hub import wiring
+from hub.drift import Drift, keep
 from hub.settings import CatalogRow, HubSection, Outbound, Settings
 from hub.store import Store, schema
 from hub.store.subjects import folded
@@ -431,9 +432,28 @@ def a_world(conn: Connection) -> None:
     a_receipt(conn, LIFE, type="invoice.paid", outcome="conflict", reason="another body came under an id that is known")
 
 
+def a_drift(kind: str, entitlement: str = "", **values: str) -> Drift:
+    """A disagreement about an entitlement, or about the subject `at`."""
+    at = {"at": f"zentitle/entitlement/{entitlement}", "problem": "PRO-100: seats 9, on record 3", "repair": "look"}
+    how = "a look reads it, and has its purchase looked at where it differs"
+    return Drift(kind=kind, entitlement=entitlement, **{**at, "how": how, **values})
+
+
+def drifts() -> list[Drift]:
+    """A disagreement of each repair."""
+    crm = {"at": "crm/Account/acme", "problem": "unmatched: no account is called so", "customer": "Acme Ltd"}
+    return [
+        a_drift("stale", "ent_1", customer="Larkspur Studio", risk="takes away: seats"),
+        a_drift("missing", at=LIFE, problem="not there: PRO-100, 5 seats", risk="makes a license"),
+        a_drift("orphaned", "ent_loose", repair="task", problem="no purchase on record pays for it"),
+        a_drift("unmatched", **crm, repair="by hand", how="name it so in the CRM"),
+    ]
+
+
 def fill(store: Store) -> None:
     """Writes the world."""
     store.write(a_world)
+    keep(store, drifts())
 
 
 def a_consumer(conn: Connection, id_: str, **values: Any) -> str:

@@ -86,6 +86,37 @@ def test_where_there_is_a_choice_a_person_chooses(world: World) -> None:
     assert adopted(world, matches) == [matches[0].id]  # the second is taken by then
 
 
+def test_a_name_alone_makes_a_task_with_its_candidates_that_applying_one_closes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HUB_CONFIG", str(world.config))
+    licensing = world.hub.shop.licensing
+    licensing.apply(CreateCustomer(account_ref="legacy-1", name="ADA  Shop"))
+    id_ = licensed(world, "legacy-1", "legacy-7")
+    bought = world.buy("PRO-100", 3, world.customer(name="Ada Shop"))
+    (one,) = found(world)
+    assert (one.id, one.state) == (f"{id_}=stripe/subscription/{bought}", "ambiguous")
+    assert CliRunner().invoke(main, ["adopt", "--apply", "all"]).exit_code == 1
+    (task,) = json.loads(CliRunner().invoke(main, ["review", "--json"]).stdout)["tasks"]
+    assert (task["kind"], one.id in task["text"]) == ("whose license", True)
+    assert CliRunner().invoke(main, ["adopt", "--apply", one.id]).exit_code == 0
+    assert CliRunner().invoke(main, ["review"]).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "domain"),
+    [
+        ("ida@acme.example", "acme.example"),
+        ("ida@gmail.com", ""),
+        ("acme", ""),
+        ("@acme.example", ""),
+        ("we @ b.c", ""),
+    ],
+)
+def test_a_domain_says_something_only_where_it_is_a_company_s(name: str, domain: str) -> None:
+    assert adopting.domain_of(name) == domain
+
+
 def test_what_a_vendor_s_own_integration_keeps_is_left_alone_unless_told(world: World) -> None:
     customer = world.customer()
     licensed(world, customer, "in_1Nabc")

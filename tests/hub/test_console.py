@@ -30,6 +30,8 @@ PAGES = (
     "/entitlements/ent_1?at=2026-06-29",
     "/reviews",
     "/catalog",
+    "/drift",
+    "/drift?show=stale",
     "/subjects?show=parked&key=price_teams",
     "/nothing",
 )

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from hub import drift, metrics
 from hub.cli import main
 from hub.domain import CreateCustomer, CreateGroup, SetTerms
 from hub.drift import Drift
 from hub.ports import Outcome, PushResult
-from hub.store import pushes
+from hub.store import pushes, records
 from hub.store import schema as t
 from tests.world import World
 
@@ -129,8 +129,24 @@ def test_a_sale_without_a_mapping_and_an_account_without_a_match_are_told_with_t
     world.hub.store.write(lambda conn: pushes._keep(conn, "crm", lost, None))  # as a push keeps it
     told = {one.kind: one for one in found(world)}
     assert set(told) == {"unlicensed", "unmatched"}
-    assert told["unmatched"].how == "name it"
+    assert "name it" in told["unmatched"].how
+    assert told["unmatched"].waiting == "a push is due"  # there was none yet
     assert applied(world, [*told.values()]) == []
+
+
+def test_what_the_crm_did_not_take_is_told_and_applying_makes_one_push_due(world: World) -> None:
+    outcomes = {"acme": Outcome.UNMATCHED, "brisa": Outcome.REFUSED, "cedar": Outcome.DEGRADED, "dune": Outcome.UPDATED}
+
+    def pushed(conn: Connection) -> None:
+        for key, outcome in outcomes.items():
+            pushes._keep(conn, "crm", PushResult(object="Account", key=key, outcome=outcome), None)
+        records.set_cursor(conn, f"{pushes.DONE}crm", "2026-11-24")
+
+    world.hub.store.write(pushed)
+    told = found(world)
+    assert [one.id.partition("/")[0] for one in told] == ["unmatched:crm", "untold:crm", "untold:crm"]
+    assert applied(world, told) == ["unmatched:crm/Account/acme"]  # one push is enough for all
+    assert {one.waiting for one in found(world)} == {"a push is due"}
 
 
 def test_by_the_record_alone_the_vendor_is_asked_nothing(world: World) -> None:

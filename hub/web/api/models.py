@@ -454,6 +454,59 @@ class Approval(Answer):
     decided_by: str | None
 
 
+class Drifts(Listed):
+    """Which disagreements."""
+
+    kind: Literal[
+        "",
+        "missing",
+        "unlicensed",
+        "extra",
+        "different",
+        "stale",
+        "gone",
+        "orphaned",
+        "unmatched",
+        "untold",
+    ] = ""
+
+
+class Drift(Answer):
+    """A disagreement that the newest comparison found. waiting: why there is nothing to apply; empty where there is."""
+
+    id: str
+    kind: str
+    purchase: str
+    entitlement: str | None
+    customer: str | None
+    problem: str
+    repair: str
+    how: str
+    risk: str | None
+    waiting: str
+    amount_minor: int | None
+    currency: str | None
+
+
+class DriftPage(Page[Drift]):
+    """Some of them, and when that was; null before the first comparison."""
+
+    compared_at: datetime | None
+
+
+class Repair(Body):
+    """Which, by id."""
+
+    ids: Annotated[list[Words], Field(min_length=1, max_length=100)]
+
+
+class Repaired(Answer):
+    """What is due or a task now, and what was left as it is."""
+
+    applied: list[str]
+    left: list[str]
+
+
 class Reason(Body):
     """Why."""
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from flask import Response, jsonify
 
-from hub.web.api import consumers, licenses, models, orders, stream, usage
+from hub.web.api import consumers, drifts, licenses, models, orders, stream, usage
 from hub.web.api.document import document
 from hub.web.api.models import Asked, Body, Nothing
 from hub.web.api.route import Answered, Route, View
@@ -230,6 +230,27 @@ _ORDERS = (
         models.Checked,
     ),
 )
+_DRIFT = (
+    _get(
+        "/drift",
+        "drift",
+        "drift:read",
+        "Where sales, licenses and CRM disagreed when they were compared last",
+        drifts.found,
+        models.DriftPage,
+        models.Drifts,
+    ),
+    _order(
+        "POST /drift/apply",
+        "repair",
+        "drift:write",
+        "Makes looks due, or opens tasks, that repair these",
+        drifts.repair,
+        models.Repaired,
+        models.Repair,
+        status=202,
+    ),
+)
 _STREAM = (
     _get(
         "/events",
@@ -353,4 +374,4 @@ _HOOKS = (
         models.SamplesOf,
     ),
 )
-ROUTES = (*_ABOUT, *_LICENSES, *_USAGE, *_ORDERS, *_STREAM, *_ENDPOINTS, *_HOOKS)
+ROUTES = (*_ABOUT, *_LICENSES, *_USAGE, *_ORDERS, *_DRIFT, *_STREAM, *_ENDPOINTS, *_HOOKS)
