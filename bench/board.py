@@ -29,7 +29,7 @@ ASK_MS = 100.0
 
 def rows(here: Place, *, quick: bool) -> list[Row]:
     """Milliseconds of the slowest of a hundred pages in twenty (p95), over kinds of pages; seconds of a walk."""
-    count, rounds = (2_000, 2) if quick else (100_000, 20)
+    count, rounds = (2_000, 2) if quick else (100_000, 10)
     return [row for kind in DATABASES for row in _measured(here, kind, count, rounds)]
 
 
