@@ -15,12 +15,15 @@ from pathlib import Path
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, text
 
 from hub.store import Store
 from hub.store.migrate import upgrade
 
+settings.register_profile("whenever", suppress_health_check=[HealthCheck.too_slow])  # nothing here is timed
+settings.load_profile("whenever")
 SHARED = Path(__file__).parents[1] / ".." / "shared"
 _databases = itertools.count()
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # the processes that tests start would all compile the hub anew
