@@ -92,10 +92,13 @@ def tick_for_ever(hub: Hub) -> None:
         _Chore("compare", COMPARE_AGAIN_S, _compare),
     ]
     placed = partial(_ring_for_deliveries, hub)
-    threading.Thread(target=sequencer.run, args=(hub.store, hub.connectors, stop, placed), name="sequencer").start()
+    sequence = partial(sequencer.run, hub.store, hub.connectors, stop, placed)
+    sequencing = threading.Thread(target=sequence, name="sequencer")
+    sequencing.start()
     while not stop.wait(_until_next_tick(hub)):
         for chore in chores:
             chore.begin(hub)
+    sequencing.join()  # before whoever called closes the record
 
 
 @dataclass

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from hub.outbound.endpoints import By, Wish
 from hub.store import Store, schema
@@ -27,6 +27,7 @@ FORMS = {  # of every route that changes something
     "/actions/approve": {"ref": HELD},
     "/actions/hold": {"ref": HELD, "why": "a question is open"},
     "/actions/release": {"ref": HELD},
+    "/actions/refuse": {"ref": HELD, "why": "not ours"},
     "/actions/review": {"id": "1"},
     "/actions/look-dead": {"until": "4102444800"},
     "/actions/drift": {"id": "stale:ent_1"},
@@ -66,6 +67,7 @@ def test_S19_every_route_that_changes_something_writes_who_when_from_where_and_w
         for route, form in sorted(forms.items(), key=lambda one: one[0] == "/logout"):
             if route == "/logout":
                 continue  # nobody is logged in at an open console; told by tests of the login
+            hub.store.write(lambda conn: conn.execute(update(schema.approval).values(state="waiting")))
             before = audited(hub.store)
             browser.post(route, {"csrf": browser.token(f"/subjects/{HELD}"), **form})
             assert audited(hub.store) == before + 1, route

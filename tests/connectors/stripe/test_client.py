@@ -147,7 +147,7 @@ def stub() -> Stub:
 @pytest.fixture
 def bench(stub: Stub) -> Iterator[Bench]:
     limits = Limits()
-    deps = Deps(limiter=limits, tokens=NoTokens(), connect_timeout_s=1, read_timeout_s=0.4)
+    deps = Deps(limiter=limits, tokens=NoTokens(), connect_timeout_s=1, read_timeout_s=1.0)
     with serving(stub) as url:
         connector = connect("stripe", settings(base_url=url, account="acct_1QaMine"), deps)
         yield Bench(stub, limits, connector)
@@ -632,12 +632,12 @@ def test_nobody_listening_is_retryable() -> None:
 
 
 def test_a_silent_server_is_left_in_time(bench: Bench) -> None:
-    bench.stub.faults.slow_s = 1.5
+    bench.stub.faults.slow_s = 3
     bench.stub.faults.plan.append({"fault": "slow"})
     began = time.monotonic()
     with pytest.raises(RetryableError):
         bench.purchases.fetch(SUB)
-    assert time.monotonic() - began < 1.3
+    assert time.monotonic() - began < 2.8
 
 
 @contextmanager
