@@ -532,6 +532,7 @@ def test_the_probes_say_alive_ready_and_what_is_degraded(door: Door) -> None:
 
 
 def test_the_metrics_count_what_was_received_and_refused(door: Door) -> None:
+    door.post(event())  # something is due
     door.post(event("invented.by.nobody"))
     door.post(b"{}", "junk")
     told = door.get("/metrics").body.decode()
