@@ -15,15 +15,13 @@ from pathlib import Path
 
 import pytest
 import structlog
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, text
 
 from hub.store import Store
 from hub.store.migrate import upgrade
 
-settings.register_profile("whenever", suppress_health_check=[HealthCheck.too_slow])  # nothing here is timed
-settings.load_profile("whenever")
 SHARED = Path(__file__).parents[1] / ".." / "shared"
 _databases = itertools.count()
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # the processes that tests start would all compile the hub anew
@@ -32,8 +30,14 @@ structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.
 
 @pytest.fixture(scope="session", autouse=True)
 def characters_known() -> None:
-    """Hypothesis makes its table of all characters now: in the first example that uses it, that would count as slow."""
-    st.characters().validate()
+    """Hypothesis makes its tables of characters now: in the first example that uses them, that would count as slow."""
+
+    @settings(max_examples=5, database=None, suppress_health_check=list(HealthCheck))
+    @given(st.text(), st.characters())
+    def draw(_text: str, _character: str) -> None:
+        pass
+
+    draw()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

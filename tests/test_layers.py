@@ -109,7 +109,7 @@ def test_only_wiring_imports_connectors() -> None:
 @pytest.mark.parametrize("vendor", CONNECTORS)
 def test_a_connector_knows_the_hub_s_values_and_no_other_connector(vendor: str) -> None:
     mine = of(f"connectors.{vendor}")
-    shared = r"http|wire|settings|jsonsafe|fields|proofs|selling|declar\w+|emulation(_sending)?"
+    shared = r"http|wire|settings|jsonsafe|fields|proofs|selling|whose|declar\w+|emulation(_sending)?"
     others = rf"connectors\.(?!({vendor}|{shared})\b)\w"
     inside = r"hub\.(?!(domain|errors|ports|signing|settings)\b)\w"
     assert mine

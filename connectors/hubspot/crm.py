@@ -10,8 +10,9 @@ from typing import Any
 
 from connectors.hubspot import fields as f
 from connectors.hubspot.client import Answer, Client, batched, mend_of
-from connectors.hubspot.matching import Company, Deal, companies, pair
+from connectors.hubspot.matching import Company, Deal, companies
 from connectors.hubspot.settings import Settings
+from connectors.whose import pair
 from hub.domain import AccountUsage, Json, UsageRollUp
 from hub.errors import Hold, PermanentError, RetryableError
 from hub.ports import CrmRecord, FieldChange, Outcome, PushResult, Worth

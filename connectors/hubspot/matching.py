@@ -11,8 +11,9 @@ from typing import Any
 from connectors.hubspot.client import Client
 from connectors.hubspot.fields import COMPANY, DEAL, ID
 from connectors.hubspot.settings import Settings
-from hub.domain import AccountUsage, UsageRollUp
-from hub.ports import Outcome, PushResult
+from connectors.whose import Owners
+from hub.domain import AccountUsage
+from hub.ports import PushResult
 
 DEAL_FIELDS = (
     *("dealname", "closedate", "dealtype", "hs_is_closed", "hubspot_owner_id", "amount", "deal_currency_code"),
@@ -58,29 +59,20 @@ def companies(
     for place, found in enumerate(hits):
         if len(found) == 1:
             claims.setdefault(str(found[0]["id"]), []).append(place)
+    owners = _owners(settings)
     problems = [
-        _unmatched(usage, found, settings) for usage, found in zip(usages, hits, strict=True) if len(found) != 1
+        owners.unmatched(key_of(usage, settings), [f"{_value(row, 'name')} ({row['id']})" for row in found])
+        for usage, found in zip(usages, hits, strict=True)
+        if len(found) != 1
     ]
-    problems += [_doubled(id_, [usages[one] for one in several]) for id_, several in claims.items() if len(several) > 1]
+    problems += [
+        owners.doubled(id_, f"company {id_}", [usages[one] for one in several])
+        for id_, several in claims.items()
+        if len(several) > 1
+    ]
     single = {id_: several[0] for id_, several in claims.items() if len(several) == 1}
     deals = _deals(client, settings, sorted(single))
     return [(usages[place], _company(hits[place][0], deals.get(id_, ()))) for id_, place in single.items()], problems
-
-
-def pair(renewals: Sequence[UsageRollUp], found: Sequence[Deal], days: int) -> dict[int, Deal]:
-    """For each renewal (by its place) the open deal whose close is nearest, within `days`; each one once."""
-    near = sorted(
-        (abs((one.close - renewal.renewal).days), one.id, place, one)
-        for place, renewal in enumerate(renewals)
-        if renewal.renewal
-        for one in found
-        if abs((one.close - renewal.renewal).days) <= days
-    )
-    pairs: dict[int, Deal] = {}
-    for _, _, place, one in near:
-        if place not in pairs and one not in pairs.values():
-            pairs[place] = one
-    return pairs
 
 
 def _rows(client: Client, settings: Settings, keys: Sequence[str]) -> Iterator[Mapping[str, Any]]:
@@ -125,35 +117,11 @@ def _value(row: Mapping[str, Any], name: str) -> str:
     return str(row["id"]) if name == ID else str(row["properties"].get(name) or "")
 
 
-def _unmatched(usage: AccountUsage, hits: Sequence[Mapping[str, Any]], settings: Settings) -> PushResult:
-    key, name = key_of(usage, settings), f"company property {settings.company_field}"
-    if hits:
-        ids = ", ".join(f"{_value(row, 'name')} ({row['id']})" for row in hits)
-        return PushResult(
-            object=COMPANY,
-            key=key,
-            outcome=Outcome.AMBIGUOUS,
-            reason=f"{len(hits)} companies have {name} = {key}: {ids}. Nothing was written to any",
-            mend="merge them, or clear the property on all but one, then push again",
-            about=key,
-        )
-    return PushResult(
+def _owners(settings: Settings) -> Owners:
+    return Owners(
         object=COMPANY,
-        key=key,
-        outcome=Outcome.UNMATCHED,
-        reason=f"no company has {name} = {key or '(empty)'}",
-        mend="write it on the right company, or set company_field and company_by in hub.toml",
-        about=key,
-    )
-
-
-def _doubled(id_: str, several: Sequence[AccountUsage]) -> PushResult:
-    names = ", ".join(" ".join(filter(None, (one.account_ref, one.customer_id))) for one in several)
-    return PushResult(
-        object=COMPANY,
-        key=id_,
-        outcome=Outcome.AMBIGUOUS,
-        reason=f"{len(several)} customers lead to company {id_}: {names}. Nothing was written",
-        mend="merge the customers where they are licensed, or give each a company of its own",
-        about=id_,
+        one="company",
+        many="companies",
+        field=f"company property {settings.company_field}",
+        settings="company_field and company_by",
     )

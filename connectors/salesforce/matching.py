@@ -12,8 +12,9 @@ from connectors.salesforce.client import Client, batched, soql
 from connectors.salesforce.columns import Columns
 from connectors.salesforce.fields import ACCOUNT, OPPORTUNITY
 from connectors.salesforce.settings import Settings
-from hub.domain import AccountUsage, UsageRollUp
-from hub.ports import Outcome, PushResult
+from connectors.whose import Owners
+from hub.domain import AccountUsage
+from hub.ports import PushResult
 
 IN_A_QUERY = 100  # keys of up to 255 characters must fit into an address
 
@@ -69,30 +70,16 @@ def accounts(
         )
         for key, row in single.items()
     }
-    problems = [_unmatched(key, settings, rows.get(key, [])) for key in wanted if key not in matched]
+    owners = _owners(settings)
+    problems = [
+        owners.unmatched(key, [f"{row['Name']} ({row['Id']})" for row in rows.get(key, [])])
+        for key in wanted
+        if key not in matched
+    ]
     for account, several in _claimed_twice(matched, settings, usages):
-        problems.append(_doubled(account, several))
+        problems.append(owners.doubled(account.id, f"{account.name} ({account.id})", several))
         matched = {key: one for key, one in matched.items() if one.id != account.id}
     return matched, problems
-
-
-def pair(renewals: Sequence[UsageRollUp], found: Sequence[Opportunity], days: int) -> dict[int, Opportunity]:
-    """For each renewal (by its place) the open Opportunity whose close is nearest, within `days`; each one once.
-
-    Where two are as near, the one with the smaller id: the same each time.
-    """
-    near = sorted(
-        (abs((one.close - renewal.renewal).days), one.id, place, one)
-        for place, renewal in enumerate(renewals)
-        if renewal.renewal
-        for one in found
-        if abs((one.close - renewal.renewal).days) <= days
-    )
-    pairs: dict[int, Opportunity] = {}
-    for _, _, place, one in near:
-        if place not in pairs and one not in pairs.values():
-            pairs[place] = one
-    return pairs
 
 
 def _account_rows(client: Client, settings: Settings, keys: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -159,35 +146,8 @@ def _claimed_twice(
     return [(account, several) for account, several in of.values() if len(several) > 1]
 
 
-def _doubled(account: Account, several: Sequence[AccountUsage]) -> PushResult:
-    names = ", ".join(" ".join(filter(None, (one.account_ref, one.customer_id))) for one in several)
-    return PushResult(
-        object=ACCOUNT,
-        key=account.id,
-        outcome=Outcome.AMBIGUOUS,
-        reason=f"{len(several)} customers lead to {account.name} ({account.id}): {names}. Nothing was written",
-        mend="merge the customers where they are licensed, or give each an Account of its own",
-        about=account.name,
-    )
-
-
-def _unmatched(key: str, settings: Settings, rows: Sequence[Mapping[str, Any]]) -> PushResult:
+def _owners(settings: Settings) -> Owners:
     field_name = f"Account.{settings.account_field}"
-    if rows:
-        ids = ", ".join(f"{row['Name']} ({row['Id']})" for row in rows)
-        return PushResult(
-            object=ACCOUNT,
-            key=key,
-            outcome=Outcome.AMBIGUOUS,
-            reason=f"{len(rows)} Accounts have {field_name} = {key}: {ids}. Nothing was written to any",
-            mend="merge them, or clear the field on all but one, then push again",
-            about=key,
-        )
-    return PushResult(
-        object=ACCOUNT,
-        key=key,
-        outcome=Outcome.UNMATCHED,
-        reason=f"no Account has {field_name} = {key or '(empty)'}",
-        mend="write it on the right Account, or set account_field and account_by in hub.toml",
-        about=key,
+    return Owners(
+        object=ACCOUNT, one="Account", many="Accounts", field=field_name, settings="account_field and account_by"
     )

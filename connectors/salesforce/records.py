@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 
 from connectors.salesforce import fields as f
-from connectors.salesforce.matching import Account, Opportunity, pair
+from connectors.salesforce.matching import Account, Opportunity
 from connectors.salesforce.settings import Settings
+from connectors.whose import pair
 from hub.domain import AccountUsage, Json, UsageRollUp, UsageSummary
 from hub.ports import CrmRecord, Worth
 
