@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hub import shell
+
 if TYPE_CHECKING:
     from hub.adopting import Match
     from hub.backtest import Backtest
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 
 TASKS = 500  # the newest
 SHOWN = 40  # rows that are printed; --json has all
-NEEDS_ATTENTION = 1
 
 
 @click.option("--config", "file", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
@@ -28,16 +29,15 @@ NEEDS_ATTENTION = 1
 def backtest(*, file: Path, since: datetime | None, as_json: bool) -> None:
     """Say what the [[catalog]] and [policy] of a new file would change in everything on record; write nothing."""
     from hub import backtest as it  # noqa: PLC0415
-    from hub.cli import _ready_hub, err  # noqa: PLC0415
 
-    hub = _ready_hub()
+    hub = shell.ready_hub()
     told = it.run(
         hub.store,
         hub.connectors,
         hub.rules,
         it.rules_from(file, hub.connectors),
         since=since.replace(tzinfo=UTC).timestamp() if since else None,
-        progress=lambda done, of: err.print(f"{done:,} of {of:,} purchases") if of > it.TELL_FROM else None,
+        progress=lambda done, of: shell.err.print(f"{done:,} of {of:,} purchases") if of > it.TELL_FROM else None,
     )
     if as_json:
         click.echo(json.dumps(told.as_json()))
@@ -46,25 +46,20 @@ def backtest(*, file: Path, since: datetime | None, as_json: bool) -> None:
 
 
 def _tell_backtest(told: Backtest) -> None:
-    from hub.cli import _plain, out  # noqa: PLC0415
-
     for line in told.summary():
-        out.print(_plain(line))
+        shell.out.print(shell.plain(line))
     rows = [(x.subject, x.entitlement or x.offering, x.field, x.today, x.then, x.because) for x in told.differences]
     _table(("Subject", "Entitlement", "Field", "Today", "Then", "Because"), rows)
     _table(("Subject", "Entitlement", "Would be sent"), [tuple(one.values()) for one in told.sends])
 
 
 def _table(names: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    from hub.cli import _plain, out  # noqa: PLC0415
-    from hub.cli import _table as table  # noqa: PLC0415
-
     if not rows:
         return
-    out.print()
-    table(names, [[_plain("–" if cell is None else str(cell)) for cell in row] for row in rows[:SHOWN]])
+    shell.out.print()
+    shell.table(names, [[shell.plain("–" if cell is None else str(cell)) for cell in row] for row in rows[:SHOWN]])
     if len(rows) > SHOWN:
-        out.print(f"… and {len(rows) - SHOWN:,} more: --json has them all")
+        shell.out.print(f"… and {len(rows) - SHOWN:,} more: --json has them all")
 
 
 @click.option("--apply", "which", multiple=True, metavar="CLASS|ID", help="Repair these; may be repeated.")
@@ -72,14 +67,15 @@ def _table(names: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
 def drift(*, which: Sequence[str], recorded: bool, as_json: bool) -> None:
     """Say where sales, licenses and CRM disagree, with each repair and its risk; --apply makes looks due, or tasks."""
     from hub import drift as it  # noqa: PLC0415
-    from hub.cli import NOT_FOUND, _fail, _ready_hub, _who  # noqa: PLC0415
 
-    hub = _ready_hub()
+    hub = shell.ready_hub()
     found = [*it.find(hub.store, hub.connectors, hub.rules, hub.licensing, ask=not recorded)]
     chosen = [one for one in found if one.kind in which or one.id in which]
     if lost := [one for one in which if one not in it.KINDS and one not in {x.id for x in found}]:
-        _fail(NOT_FOUND, f"there is no drift {lost[0]!r}; classes: {', '.join(it.KINDS)}, or an id from `hub drift`")
-    done = it.apply(hub.store, chosen, _who(), "command line") if which else []
+        shell.fail(
+            shell.NOT_FOUND, f"there is no drift {lost[0]!r}; classes: {', '.join(it.KINDS)}, or an id from `hub drift`"
+        )
+    done = it.apply(hub.store, chosen, shell.who(), "command line") if which else []
     if not recorded:
         it.keep(hub.store, found)
     if done:
@@ -89,22 +85,21 @@ def drift(*, which: Sequence[str], recorded: bool, as_json: bool) -> None:
     else:
         _tell_drift(found, done, asked=bool(which))
     if any(one not in done and not one.waiting for one in found):
-        sys.exit(NEEDS_ATTENTION)
+        sys.exit(shell.NEEDS_ATTENTION)
 
 
 def _tell_drift(found: Sequence[Drift], done: Sequence[Drift], *, asked: bool) -> None:
-    from hub.cli import _plain, out  # noqa: PLC0415
     from hub.drift import KINDS  # noqa: PLC0415
 
     counts = Counter(one.kind for one in found)
     for kind, number in counts.most_common():
-        out.print(_plain(f"{number:,} {kind}: {KINDS[kind]}"))
+        shell.out.print(shell.plain(f"{number:,} {kind}: {KINDS[kind]}"))
     if not found:
-        out.print("Sales, licenses and CRM agree.")
+        shell.out.print("Sales, licenses and CRM agree.")
     rows = [(x.id, x.customer, x.problem, x.how, x.risk or "none", x.waiting or x.repair) for x in found]
     _table(("Id", "Customer", "Problem", "Repair", "Risk", "State"), rows)
     if asked:
-        out.print(f"{len(done):,} applied: looks are due, or tasks are open.")
+        shell.out.print(f"{len(done):,} applied: looks are due, or tasks are open.")
 
 
 @click.option("--apply", "which", multiple=True, metavar="all|ID", help="Adopt these; all: what is not ambiguous.")
@@ -114,17 +109,16 @@ def _tell_drift(found: Sequence[Drift], done: Sequence[Drift], *, asked: bool) -
 def adopt(*, which: Sequence[str], take_over: bool, as_json: bool) -> None:
     """Match licenses that were there before the hub with purchases; --apply records it, so that none is made twice."""
     from hub import adopting as it  # noqa: PLC0415
-    from hub.cli import NOT_FOUND, _fail, _ready_hub, _who  # noqa: PLC0415
 
-    hub = _ready_hub()
+    hub = shell.ready_hub()
     licensing = hub.shop.licensing
     found = it.find(hub.store, hub.connectors, hub.rules, licensing, take_over=take_over)
     if lost := [one for one in which if one != "all" and one not in {x.id for x in found}]:
-        _fail(NOT_FOUND, f"there is no match {lost[0]!r}; ids are told by `hub adopt`")
+        shell.fail(shell.NOT_FOUND, f"there is no match {lost[0]!r}; ids are told by `hub adopt`")
     chosen = [
         x for x in found if x.state != it.BUILT_IN and (x.id in which or ("all" in which and x.state == it.ADOPT))
     ]
-    done = it.adopt(hub.store, licensing, chosen, _who(), "command line")
+    done = it.adopt(hub.store, licensing, chosen, shell.who(), "command line")
     if which:
         taken = {x.entitlement for x in done}
         it.queue(hub.store, [x for x in found if x.entitlement not in taken])
@@ -134,30 +128,27 @@ def adopt(*, which: Sequence[str], take_over: bool, as_json: bool) -> None:
     else:
         _tell_matches(found, len(done))
     if any(one not in done for one in found):
-        sys.exit(NEEDS_ATTENTION)
+        sys.exit(shell.NEEDS_ATTENTION)
 
 
 def _tell_matches(found: Sequence[Match], done: int) -> None:
-    from hub.cli import out  # noqa: PLC0415
-
     for state, number in Counter(one.state for one in found).most_common():
-        out.print(f"{number:,} {state}")
+        shell.out.print(f"{number:,} {state}")
     rows = [(x.id, x.customer, x.offering, x.because, x.drifts or "nothing", x.state) for x in found]
     _table(("Id", "Customer", "Offering", "Because", "Would change", "State"), rows)
-    out.print(f"{done:,} adopted." if done else "Nothing was written.")
+    shell.out.print(f"{done:,} adopted." if done else "Nothing was written.")
 
 
 @click.option("--done", "done", type=int, multiple=True, metavar="NUMBER", help="Close this task; may be repeated.")
 def review(*, done: Sequence[int], as_json: bool) -> None:
     """List what waits for a person: sold keys without a row, with the row to paste, and open tasks."""
     from hub import approvals, coverage  # noqa: PLC0415
-    from hub.cli import NOT_FOUND, _fail, _ready_hub, _who  # noqa: PLC0415
     from hub.store import pages  # noqa: PLC0415
 
-    hub = _ready_hub()
+    hub = shell.ready_hub()
     for number in done:
-        if not approvals.close_review(hub.store, number, _who(), "command line"):
-            _fail(NOT_FOUND, f"no open task has the number {number}; `hub review` lists them")
+        if not approvals.close_review(hub.store, number, shell.who(), "command line"):
+            shell.fail(shell.NOT_FOUND, f"no open task has the number {number}; `hub review` lists them")
     with hub.store.read() as conn:
         keys, tasks = coverage.waiting_for_a_row(conn, hub), pages.reviews(conn, limit=TASKS)
     rows = [{"key": one.key, "vendor": one.vendor, "subjects": one.subjects, "row": one.row} for one in keys]
@@ -167,17 +158,15 @@ def review(*, done: Sequence[int], as_json: bool) -> None:
     else:
         _tell_reviews(rows, open_)
     if rows or open_:
-        sys.exit(NEEDS_ATTENTION)
+        sys.exit(shell.NEEDS_ATTENTION)
 
 
 def _tell_reviews(rows: Sequence[Mapping[str, object]], tasks: Sequence[Mapping[str, object]]) -> None:
-    from hub.cli import _plain, out  # noqa: PLC0415
-
     for one in rows:
-        out.print(_plain(f"# {one['subjects']} wait for {one['vendor']} {one['key']}\n{one['row']}\n"))
+        shell.out.print(shell.plain(f"# {one['subjects']} wait for {one['vendor']} {one['key']}\n{one['row']}\n"))
     _table(("Task", "Kind", "Subject", "What"), [tuple(one.values()) for one in tasks])
     if not rows and not tasks:
-        out.print("Nothing waits for a person.")
+        shell.out.print("Nothing waits for a person.")
 
 
 COMMANDS: Mapping[str, Callable[..., None]] = {"backtest": backtest, "drift": drift, "adopt": adopt, "review": review}

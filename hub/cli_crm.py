@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hub import shell
+
 if TYPE_CHECKING:
     from hub.domain import UsageSummary
     from hub.ports import Connector, CrmSetup, Finding, PushResult
@@ -45,7 +47,7 @@ def install(*, check_only: bool, connection: str | None, summaries: Path | None,
         told = {"findings": [_told(one) for one in findings], "page": page, "results": [asdict(one) for one in results]}
         click.echo(json.dumps(told))
     else:
-        _tell_findings(findings)
+        shell.tell_findings(False, findings)
         _tell_results(results)
         _say(page and (f"It would stand here: {page}" if check_only else f"Here it is: {page}"))
     _end(findings, results)
@@ -59,7 +61,7 @@ def doctor(*, connection: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([_told(one) for one in findings]))
     else:
-        _tell_findings(findings)
+        shell.tell_findings(False, findings)
     _end(findings, [])
 
 
@@ -86,15 +88,13 @@ COMMANDS: Mapping[str, Callable[..., None]] = {"install": install, "doctor": doc
 
 
 def _connector(name: str | None) -> tuple[Hub, Connector]:
-    from hub.cli import NOT_FOUND, _fail, _ready_hub  # noqa: PLC0415
-
-    hub: Hub = _ready_hub()
+    hub: Hub = shell.ready_hub()
     group = click.get_current_context().parent
     kind = group.info_name if group else None
     found = [one for one in hub.connectors.values() if one.kind == kind and name in {None, one.name}]
     if not found:
         known = f"no connection {name!r} of kind {kind}" if name else f"no connection has kind {kind}"
-        _fail(NOT_FOUND, f"{known}; add one to {hub.settings.path}")
+        shell.fail(shell.NOT_FOUND, f"{known}; add one to {hub.settings.path}")
     if len(found) > 1:
         raise click.UsageError(f"say which with --connection: {', '.join(one.name for one in found)}")
     return hub, found[0]
@@ -120,17 +120,16 @@ def _pushed(hub: Hub, connector: Connector, file: Path | None) -> list[PushResul
     from rich.progress import track  # noqa: PLC0415
 
     from hub import renewals  # noqa: PLC0415
-    from hub.cli import err  # noqa: PLC0415
 
     results = renewals.push(hub.store, connector, _read(hub, file))
-    return list(track(results, description="pushing", console=err, transient=True, disable=not err.is_terminal))
+    return list(
+        track(results, description="pushing", console=shell.err, transient=True, disable=not shell.err.is_terminal)
+    )
 
 
 def _end(findings: Sequence[Finding], results: Sequence[PushResult]) -> None:
-    from hub.cli import NEEDS_ATTENTION  # noqa: PLC0415
-
     if any(one.level == "error" for one in findings) or not all(one.outcome.is_done for one in results):
-        sys.exit(NEEDS_ATTENTION)
+        sys.exit(shell.NEEDS_ATTENTION)
 
 
 # -- telling
@@ -141,47 +140,43 @@ def _told(finding: Finding) -> dict[str, str]:
 
 
 def _say(text: str) -> None:
-    from hub.cli import _plain, out  # noqa: PLC0415
-
     if text:
-        out.print(_plain(text))
-
-
-def _tell_findings(findings: Sequence[Finding]) -> None:
-    from hub.cli import _tell_findings as tell  # noqa: PLC0415
-
-    tell(as_json=False, findings=findings)
+        shell.out.print(shell.plain(text))
 
 
 def _tell_results(results: Sequence[PushResult]) -> None:
-    from hub.cli import _plain, _table  # noqa: PLC0415
-
     if not results:
         return
     counts = Counter(one.outcome.value for one in results)
     _say(", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())))
     open_ = [one for one in results if not one.outcome.is_done]
-    rows = [(one.outcome.value, _plain(one.about or one.key), _plain(one.reason), _plain(one.mend)) for one in open_]
+    rows = [
+        (one.outcome.value, shell.plain(one.about or one.key), shell.plain(one.reason), shell.plain(one.mend))
+        for one in open_
+    ]
     if rows:
-        _table(("", "About", "Why", "Mend"), rows[:SHOWN])
+        shell.table(("", "About", "Why", "Mend"), rows[:SHOWN])
     if len(rows) > SHOWN:
         _say(f"(and {len(rows) - SHOWN} more: --json has all)")
 
 
 def _tell_plan(plan: Plan, *, as_json: bool) -> None:
-    from hub.cli import _plain, _table  # noqa: PLC0415
-
     if as_json:
         told = {"changes": [asdict(one) for one in plan.changes], "unchanged": plan.unchanged}
         click.echo(json.dumps(told | {"problems": [asdict(one) for one in plan.problems]}))
         return
     rows = [
-        (_plain(one.about or one.key), f"{one.object}.{one.field}", _plain(_shown(one.now)), _plain(_shown(one.then)))
+        (
+            shell.plain(one.about or one.key),
+            f"{one.object}.{one.field}",
+            shell.plain(_shown(one.now)),
+            shell.plain(_shown(one.then)),
+        )
         for one in plan.changes
     ]
     _tell_results(plan.problems)
     if rows:
-        _table(("About", "Field", "Now", "Then"), rows)
+        shell.table(("About", "Field", "Now", "Then"), rows)
     records = len({(one.object, one.key) for one in plan.changes})
     _say(f"A push would change {len(rows)} fields of {records} records; {plan.unchanged} stay as they are.")
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hub import shell
+
 if TYPE_CHECKING:
     from hub.collecting.importing import Imported
     from hub.collecting.status import Status
@@ -38,27 +40,29 @@ def import_(*, file: Path, entitlement: str, format_: str, as_json: bool, **opti
     """Import a history from FILE: days or events as CSV, the vendor's export, or a license server's log."""
     from rich.progress import Progress  # noqa: PLC0415
 
-    from hub.cli import NEEDS_ATTENTION, NOT_FOUND, _fail, _ready_hub, err  # noqa: PLC0415
     from hub.collecting.importing import import_file  # noqa: PLC0415
 
-    hub = _ready_hub()
+    hub = shell.ready_hub()
     how = _format(format_, hub.licensing.kind)
     given = {
         "feature": options["feature"],
         "columns": _columns(options["columns"]),
         "local": _zone(options["timezone"]),
     }
-    with Progress(console=err, transient=True, disable=as_json or not err.is_terminal) as bar:
+    with Progress(console=shell.err, transient=True, disable=as_json or not shell.err.is_terminal) as bar:
         task = bar.add_task(f"reading {file.name}", total=file.stat().st_size)
         try:
             done = import_file(
                 hub.collector, file, how, entitlement, told=lambda read: bar.update(task, completed=read), **given
             )
         except LookupError:
-            _fail(NOT_FOUND, f"no entitlement is known as {entitlement!r}; the console's Entitlements page lists all")
+            shell.fail(
+                shell.NOT_FOUND,
+                f"no entitlement is known as {entitlement!r}; the console's Entitlements page lists all",
+            )
     _tell_import(done, as_json=as_json)
     if done.bad:
-        sys.exit(NEEDS_ATTENTION)
+        sys.exit(shell.NEEDS_ATTENTION)
 
 
 def _format(name: str, licensing_kind: str) -> Any:  # noqa: ANN401  (a Format, imported late)
@@ -89,57 +93,54 @@ def _zone(name: str | None) -> Any:  # noqa: ANN401  (a tzinfo or None)
 
 
 def _tell_import(done: Imported, *, as_json: bool) -> None:
-    from hub.cli import _plain, err, out  # noqa: PLC0415
-
     if as_json:
         told = {name: value.isoformat() if isinstance(value, date) else value for name, value in asdict(done).items()}
         click.echo(json.dumps(told))
         return
     span = f", {done.first} to {done.last}" if done.first else ""
-    out.print(_plain(f"{done.days} days{span}: {done.changed} are new or say something else, the others were so."))
+    shell.out.print(
+        shell.plain(f"{done.days} days{span}: {done.changed} are new or say something else, the others were so.")
+    )
     if done.kept:
-        out.print(f"{done.kept} of them the hub watched itself; what it saw stands.")
+        shell.out.print(f"{done.kept} of them the hub watched itself; what it saw stands.")
     if done.unknown:
-        out.print(f"{done.unknown} of them are not known, by the file itself.")
+        shell.out.print(f"{done.unknown} of them are not known, by the file itself.")
     for bad in done.bad[:SHOWN]:
-        err.print(_plain(f"line {bad.line}: {bad.problem} — {bad.mend}"))
+        shell.err.print(shell.plain(f"line {bad.line}: {bad.problem} — {bad.mend}"))
     if done.bad:
         more = f" (the first {SHOWN} are told)" if len(done.bad) > SHOWN else ""
-        err.print(f"{len(done.bad)} lines were left out{more}. Mend them and import the file again.")
+        shell.err.print(f"{len(done.bad)} lines were left out{more}. Mend them and import the file again.")
 
 
 def status(*, as_json: bool) -> None:
     """Say whether seat use is collected: proof of life, interval, known days, logs to be read, problems."""
-    from hub.cli import NEEDS_ATTENTION, _ready_hub  # noqa: PLC0415
     from hub.collecting.status import status as ask  # noqa: PLC0415
 
-    hub = _ready_hub()
+    hub = shell.ready_hub()
     found = ask(hub.collector, hub.settings.timing.poll)
     if as_json:
         click.echo(json.dumps(found.to_json()))
     else:
         _tell_status(found)
     if found.needs_attention:
-        sys.exit(NEEDS_ATTENTION)
+        sys.exit(shell.NEEDS_ATTENTION)
 
 
 def _tell_status(found: Status) -> None:
-    from hub.cli import _plain, err, out  # noqa: PLC0415
-
     proof = f"{found.watched_at:%d %b %Y %H:%M} UTC" if found.watched_at else "never; run `hub clock` or `hub up`"
-    out.print(f"Last proof of life of {found.connection}: {proof}")
+    shell.out.print(f"Last proof of life of {found.connection}: {proof}")
     share = f"list and log take at most {found.share:.0%} of the rate"
     if found.list_rows is not None:
-        out.print(f"Last list: {found.list_rows:,} entitlements in {_span(found.list_took_s or 0)}.")
-    out.print(f"A list every {_span(found.interval_s)}; {share}.")
-    out.print(f"Days of the last 30 days: {found.known_days:,} known, {found.unknown_days:,} unknown.")
+        shell.out.print(f"Last list: {found.list_rows:,} entitlements in {_span(found.list_took_s or 0)}.")
+    shell.out.print(f"A list every {_span(found.interval_s)}; {share}.")
+    shell.out.print(f"Days of the last 30 days: {found.known_days:,} known, {found.unknown_days:,} unknown.")
     wanted = ", ".join(f"{count:,} {why}" for why, count in sorted(found.logs.items()))
-    out.print(f"Logs to be read: {wanted or 'none'}.")
+    shell.out.print(f"Logs to be read: {wanted or 'none'}.")
     for name, text in WHAT.items():
         if found.tallies[name]:
-            out.print(f"{found.tallies[name]:,} {text}.")
+            shell.out.print(f"{found.tallies[name]:,} {text}.")
     for id_, problem in found.problems:
-        err.print(_plain(f"{id_}: its log could not be read: {problem}"))
+        shell.err.print(shell.plain(f"{id_}: its log could not be read: {problem}"))
 
 
 def _span(seconds: float) -> str:
@@ -152,28 +153,30 @@ def _span(seconds: float) -> str:
 @click.option("--days", is_flag=True, help="Every day instead of months.")
 def show(*, entitlement: str, days: bool, as_json: bool) -> None:
     """Show what is known of ENTITLEMENT's use, month by month."""
-    from hub.cli import NOT_FOUND, _fail, _ready_hub, _table, out  # noqa: PLC0415
     from hub.collecting.collector import places  # noqa: PLC0415
     from hub.store import seats, signals  # noqa: PLC0415
     from hub.usage.months import months  # noqa: PLC0415
 
-    hub = _ready_hub()
+    hub = shell.ready_hub()
     with hub.store.read() as conn:
         rows = list(seats.days_of(conn, [entitlement], date(1970, 1, 1), date(9999, 12, 31)).values())
         signal = signals.signal_of(conn, entitlement)
         country = places(conn, hub.settings.usage, [entitlement])[entitlement].account.country
     if not rows:
-        _fail(NOT_FOUND, f"nothing is known of the use of {entitlement!r}; `hub usage status` says how collecting goes")
+        shell.fail(
+            shell.NOT_FOUND,
+            f"nothing is known of the use of {entitlement!r}; `hub usage status` says how collecting goes",
+        )
     found = months(rows, country)
     if as_json:
         click.echo(json.dumps(_as_json(rows, found, signal, days=days)))
         return
     if signal:
-        out.print(f"[bold]{signal['signal']}[/] since {signal['since']}, confidence {signal['confidence']}")
+        shell.out.print(f"[bold]{signal['signal']}[/] since {signal['since']}, confidence {signal['confidence']}")
     if days:
-        _table(DAY_COLUMNS, [_day_cells(one) for one in sorted(rows, key=lambda row: row.day)])
+        shell.table(DAY_COLUMNS, [_day_cells(one) for one in sorted(rows, key=lambda row: row.day)])
     else:
-        _table(MONTH_COLUMNS, [_month_cells(one) for one in found])
+        shell.table(MONTH_COLUMNS, [_month_cells(one) for one in found])
 
 
 def _as_json(rows: list[Any], found: list[Month], signal: Any, *, days: bool) -> dict[str, Any]:  # noqa: ANN401
@@ -218,11 +221,10 @@ def _cell(value: int | None, none: str = "?") -> str:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def forget(*, customer: str, yes: bool, as_json: bool) -> None:
     """Delete what is kept of CUSTOMER's use (its id, or one of its references), for good."""
-    from hub.cli import NOT_FOUND, _fail, _ready_hub, _tell, _who  # noqa: PLC0415
     from hub.collecting.closing import forget as run  # noqa: PLC0415
     from hub.store import records  # noqa: PLC0415
 
-    hub = _ready_hub()
+    hub = shell.ready_hub()
     if not yes:
         click.confirm(f"Delete all seat use of {customer}? It can't be brought back.", abort=True)
 
@@ -230,15 +232,17 @@ def forget(*, customer: str, yes: bool, as_json: bool) -> None:
         done = run(conn, customer)
         if done[0]:
             records.audit(
-                conn, _who(), "command line", "forget usage", customer, {"entitlements": done[0], "days": done[1]}
+                conn, shell.who(), "command line", "forget usage", customer, {"entitlements": done[0], "days": done[1]}
             )
         return done
 
     entitlements, days = hub.store.write(unit)
     if not entitlements:
-        _fail(NOT_FOUND, f"no entitlement of {customer!r} is known")
+        shell.fail(shell.NOT_FOUND, f"no entitlement of {customer!r} is known")
     told = {"entitlements": entitlements, "days": days}
-    _tell(as_json, told, f"{days} days of {entitlements} entitlements are deleted; no use of theirs is kept any more.")
+    shell.tell(
+        as_json, told, f"{days} days of {entitlements} entitlements are deleted; no use of theirs is kept any more."
+    )
 
 
 COMMANDS: Mapping[str, Callable[..., None]] = {"import": import_, "status": status, "show": show, "forget": forget}
