@@ -6,7 +6,6 @@ looks due, whose own comparison repairs, under leases and guard as ever; or it o
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -39,7 +38,6 @@ KINDS: Mapping[str, str] = {
     "unmatched": "an account that the CRM does not know, or knows twice",
     "untold": "a record of the CRM that is not as the last push would have it",
 }
-KEPT = "drift"  # the cursor that has the counts of the last whole comparison
 LOOK, TASK, PUSH, NONE = "look", "task", "push", "by hand"
 OF_THE_CRM = {
     Outcome.UNMATCHED: "unmatched",
@@ -161,13 +159,7 @@ def keep(store: Store, found: Sequence[Drift]) -> None:
         counts[one.kind] += 1
         if counts[one.kind] <= MOST_KEPT:
             rows.append({"id": one.id, **{name: value for name, value in asdict(one).items() if name != "waiting"}})
-    text = json.dumps({kind: counts[kind] for kind in KINDS})
-
-    def unit(conn: Connection) -> None:
-        drifts.replace_all(conn, rows)
-        records.set_cursor(conn, KEPT, text)
-
-    store.write(unit)
+    store.write(lambda conn: drifts.replace_all(conn, rows, {kind: counts[kind] for kind in KINDS}))
 
 
 def stored(row: Row[Any]) -> Drift:
@@ -195,16 +187,10 @@ def apply_stored(store: Store, ids: Sequence[str], actor: str, origin: str) -> t
     return done, [one for one in known if one not in done]
 
 
-def kept(conn: Connection) -> tuple[dict[str, int], float] | None:
-    """The counts of the last whole comparison, and when that was (epoch seconds); None before the first."""
-    cursor = records.get_cursor(conn, KEPT)
-    return (json.loads(cursor[0]), cursor[1]) if cursor else None
-
-
 def keep_if_due(hub: Hub) -> None:
     """Compares everything once a day (`timing.full_sweep`), and keeps what was found."""
     with hub.store.read() as conn:
-        last, now = kept(conn), subjects.now(conn)
+        last, now = drifts.counts(conn), subjects.now(conn)
     if last is None or now - last[1] >= hub.settings.timing.full_sweep:
         keep(hub.store, [*find(hub.store, hub.connectors, hub.rules, hub.licensing)])
 

@@ -11,10 +11,9 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 from sqlalchemy import func, select
 
-from hub import drift
 from hub.limits import SHARED
 from hub.retention import Pruned, progress
-from hub.store import Store, subjects
+from hub.store import Store, drifts, subjects
 from hub.store.schema import crm_push, db_now, intent, lease, rate, review, subject
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ class RecordCollector(Collector):
             rates = conn.execute(_RATES).all()
             pruned, now = progress(conn), subjects.now(conn)
             told = conn.execute(_TOLD).all()
-            apart = drift.kept(conn)
+            apart = drifts.counts(conn)
         yield states
         yield GaugeMetricFamily("hub_oldest_due_seconds", "Age of the oldest look that is due", value=age)
         yield GaugeMetricFamily("hub_unknown_creates", "Creates whose outcome is not known yet", value=unknown)

@@ -5,25 +5,37 @@ Every function takes the connection of the transaction that it is part of.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, select
 
-from hub.store import pages
+from hub.store import pages, records
 from hub.store import schema as t
 from hub.store.schema import db_now
 from hub.store.subjects import insert
 
 _D = t.drift.c
+COMPARED = "drift"  # the cursor that has the counts
 
 
-def replace_all(conn: Connection, rows: list[dict[str, str]]) -> None:
-    """These are on record, and no other. Repeatable; of two that do it at once the first has its way."""
+def replace_all(conn: Connection, rows: list[dict[str, str]], counts: Mapping[str, int]) -> None:
+    """These are on record and no other, and how many there are of each class, kept or not.
+
+    Repeatable; of two that do it at once the first has its way.
+    """
+    records.set_cursor(conn, COMPARED, json.dumps(dict(counts)))
     conn.execute(t.drift.delete())
     if rows:
         stmt = insert(conn, t.drift).values(found_at=db_now())
         conn.execute(stmt.on_conflict_do_nothing(index_elements=["id"]), rows)
+
+
+def counts(conn: Connection) -> tuple[dict[str, int], float] | None:
+    """How many the last whole comparison found of each class, and when (epoch seconds); None before the first."""
+    cursor = records.get_cursor(conn, COMPARED)
+    return (json.loads(cursor[0]), cursor[1]) if cursor else None
 
 
 def page(conn: Connection, kind: str, before: str, *, limit: int = pages.PAGE) -> pages.Page:

@@ -26,7 +26,7 @@ def install(console: Blueprint, hub: Hub, back: Callable[[str], Response]) -> No
         kind, before = request.args.get("show", ""), request.args.get("before", "")[:500]
         kind = kind if kind in drift.KINDS else ""
         with hub.store.read() as conn:
-            kept, page = drift.kept(conn), drifts.page(conn, kind, before)
+            kept, page = drifts.counts(conn), drifts.page(conn, kind, before)
         counts, compared_at = kept or ({}, None)
         found = [(drift.stored(row), _worth(row.amount_minor, row.currency)) for row in page.rows]
         facts = {"kind": kind, "before": before, "counts": counts, "compared_at": compared_at, "kinds": drift.KINDS}

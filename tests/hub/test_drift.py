@@ -16,7 +16,7 @@ from hub.cli import main
 from hub.domain import CreateCustomer, CreateGroup, SetTerms
 from hub.drift import Drift
 from hub.ports import Outcome, PushResult
-from hub.store import pushes, records
+from hub.store import drifts, pushes, records
 from hub.store import schema as t
 from tests.world import World
 
@@ -161,10 +161,10 @@ def test_counts_are_kept_once_a_day_and_told_as_metrics(world: World) -> None:
     foreign(world)
     drift.keep_if_due(world.hub)
     with world.hub.store.read() as conn:
-        first = drift.kept(conn)
+        first = drifts.counts(conn)
     drift.keep_if_due(world.hub)
     with world.hub.store.read() as conn:
-        assert drift.kept(conn) == first
+        assert drifts.counts(conn) == first
     text = metrics.render(world.hub.store).decode()
     assert 'hub_drift{class="orphaned"} 1.0' in text
     assert 'hub_drift{class="missing"} 0.0' in text

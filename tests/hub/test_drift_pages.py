@@ -92,7 +92,7 @@ def test_pages_of_ten_thousand_are_quick_and_whole_and_the_counts_are_of_all(hub
         assert [row.kind for row in drifts.page(conn, "stale", "").rows] == ["stale"] * 50
         last = drifts.page(conn, "stale", "stale~stale:ent_09989")
         assert (len(last.rows), last.older) == (10, None)  # what was there before is gone, what is too much left out
-        kept = drift.kept(conn)
+        kept = drifts.counts(conn)
     assert kept is not None
     assert kept[0]["stale"] == most + 5
     with served(hub) as base:

@@ -20,7 +20,7 @@ def found(call: Call) -> models.DriftPage:
     """By class and id."""
     asked: models.Drifts = call.query
     with call.hub.store.read() as conn:
-        kept, page = drift.kept(conn), drifts.page(conn, asked.kind, place_of(call), limit=asked.limit)
+        kept, page = drifts.counts(conn), drifts.page(conn, asked.kind, place_of(call), limit=asked.limit)
     items = [_drift(row) for row in page.rows]
     next_ = cursors.shut(call.route.name, page.older)
     return models.DriftPage(items=items, next=next_, compared_at=at(kept[1]) if kept else None)
