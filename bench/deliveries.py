@@ -19,22 +19,19 @@ from datetime import UTC, datetime
 from sqlalchemy import select
 
 from bench import naive
+from bench.office import office
 from bench.place import DATABASES, Place
 from bench.report import Row
 from hub import log
 from hub.bell import Bell
 from hub.outbound import deliver
-from hub.outbound.deliver import Office
-from hub.outbound.endpoints import By, Endpoints, Wish
-from hub.outbound.sending import Sender
-from hub.outbound.targets import allowed
+from hub.outbound.endpoints import By, Wish
 from hub.store import Store, records, schema, stream
 from hub.stream.events import Message, PurchaseFact
 
 THREADS, ASK = 256, 1000.0
 WIDE, MANY = 1000, 100  # endpoints
 LONGEST_S = 30.0  # the dead one is left alone after it: its attempts take 20 s each
-SECRET = b"a secret of the bench, as long as it must be"
 
 
 def rows(here: Place, *, quick: bool) -> list[Row]:
@@ -146,14 +143,6 @@ def _consumer() -> Iterator[str]:
     finally:
         process.kill()
         process.wait()
-
-
-def office(store: Store, drain_s: float = 600.0) -> Office:
-    """What deliveries need, without a hub.toml."""
-    sender = Sender([allowed("127.0.0.1")])
-    return Office(
-        store=store, sender=sender, endpoints=Endpoints(store, sender, [SECRET]), lease_s=60.0, drain_s=drain_s
-    )
 
 
 def fill(store: Store, url: str, count: int) -> None:

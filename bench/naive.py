@@ -21,6 +21,7 @@ from rq import Queue, Worker
 from rq.serializers import JSONSerializer
 from sqlalchemy import select, update
 
+from bench.office import office
 from hub import drain, runtime, settings, wiring
 from hub.domain import Ref
 from hub.outbound.deliver import Ready, attempt
@@ -57,8 +58,6 @@ def look(ref: str) -> None:
 
 def deliver_one() -> None:
     """Sends the next delivery that is due, signed, and keeps what was answered."""
-    from bench.deliveries import office  # (that module uses this one)
-
     made = office(_store())
     with _store().read() as conn:
         (of,) = outbound.due(conn)
