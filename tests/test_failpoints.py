@@ -274,7 +274,7 @@ OPEN = """SELECT count(*) FROM pg_stat_activity WHERE datname = current_database
 
 
 def _until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 30  # as Town.until
     while not condition():
         assert time.monotonic() < end, "not in time"
         time.sleep(0.01)

@@ -740,9 +740,10 @@ def test_the_legacy_shape_is_emitted():
         shop.sell()
         shop.advance(days=28)
         shop.admin("drain")
-    updated = [event for event in receiver.events if event["type"] == "customer.subscription.updated"][-1]
-    assert updated["api_version"] == "2020-08-27"
-    assert updated["data"]["previous_attributes"]["current_period_end"] == stamp(2026, 2, 28)
+    updates = [event for event in receiver.events if event["type"] == "customer.subscription.updated"]
+    assert {event["api_version"] for event in updates} == {"2020-08-27"}
+    ends = [event["data"]["previous_attributes"].get("current_period_end") for event in updates]  # in any order
+    assert [end for end in ends if end] == [stamp(2026, 2, 28)]
 
 
 def test_an_endpoint_may_have_an_older_shape_than_the_account(shop):
