@@ -31,13 +31,13 @@ from hub.drain import left_alone
 from hub.errors import HubError
 from hub.leases import LeaseBook
 from hub.retention import prune_all
+from hub.stopping import set_by_signals
 from hub.store import outbound, seats, subjects
 from hub.stream import sequencer
 from hub.sweep import sweep_all
 from hub.telling import push_if_due
 
 if TYPE_CHECKING:
-    from types import FrameType
 
     from hub.wiring import Hub
 
@@ -71,13 +71,7 @@ def die_with_parent(parent: int | None = None) -> None:
 def tick_for_ever(hub: Hub) -> None:
     """Rings for what is due without having been rung for; sweeps and sequences, which one of all clocks does."""
     stop = threading.Event()
-
-    def end(_signal: int, _frame: FrameType | None) -> None:
-        stop.set()
-        limits.stopping.set()
-
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
+    set_by_signals(stop, limits.stopping)
     timing = hub.settings.timing
     chores = [
         _Chore("sweep", timing.sweep, _sweep),
@@ -364,8 +358,7 @@ def _as_child() -> None:
 def supervise(processes: Sequence[Process], *, until: Callable[[], bool] | None = None) -> None:
     """Keeps all of them up until SIGTERM, SIGINT or `until()`; then stops them, the last first."""
     stop = threading.Event()
-    for one in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(one, lambda *_: stop.set())
+    set_by_signals(stop)
     try:
         while not stop.wait(0.2):
             for process in processes:

@@ -23,6 +23,7 @@ from rq.job import Job
 from hub import jobs, limits
 from hub.errors import HubError
 from hub.runtime import die_with_parent
+from hub.stopping import STOPS, set_by_signals
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 POLL_WITHOUT_REDIS_S = 1.0
-STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
 class RedisAway(Exception):
@@ -126,7 +126,7 @@ def _become_horse(parent: int) -> None:
     """A job's process: dies with the worker, and on SIGTERM takes no new lease."""
     die_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: limits.stopping.set())
+    set_by_signals(limits.stopping, signals=[signal.SIGTERM])
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
 
 

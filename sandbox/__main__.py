@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 
 import click
@@ -12,6 +11,7 @@ from connectors.fastspring.emulator import FastSpringEmulator
 from connectors.salesforce.emulator import SalesforceEmulator
 from connectors.stripe.emulator import StripeEmulator
 from connectors.zentitle.emulator import ZentitleEmulator
+from hub.stopping import set_by_signals
 
 STRIPE_PORT, ZENTITLE_PORT, SALESFORCE_PORT, FASTSPRING_PORT = 8101, 8102, 8103, 8104
 STRIPE_KEY = "sk_test_sandbox"
@@ -46,8 +46,7 @@ def main(
         ("fastspring", fastspring, fastspring_port),
     ]
     stop = threading.Event()
-    for one in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(one, lambda *_: stop.set())
+    set_by_signals(stop)
     if salesforce_port is not None:
         vendors.append(("salesforce", SalesforceEmulator(clock, installed=False), salesforce_port))
     urls = {name: _serve(app, port) for name, app, port in vendors}

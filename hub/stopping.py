@@ -1,0 +1,26 @@
+"""A wish to stop, as a signal brings it."""
+
+from __future__ import annotations
+
+import _thread
+import signal
+import threading
+from collections.abc import Sequence
+from types import FrameType
+
+STOPS = (signal.SIGTERM, signal.SIGINT)
+
+
+def set_by_signals(*events: threading.Event, signals: Sequence[signal.Signals] = STOPS) -> None:
+    """These events are set soon after one of these signals has come. For the main thread.
+
+    By a thread of their own: a handler runs within whatever the main thread is doing, also within `event.wait`, which
+    holds the lock that `event.set` waits for. And by the bare one, for starting a `threading.Thread` takes a lock too.
+    """
+
+    def handle(_signal: int, _frame: FrameType | None) -> None:
+        for event in events:
+            _thread.start_new_thread(event.set, ())
+
+    for one in signals:
+        signal.signal(one, handle)
