@@ -18,6 +18,7 @@ from hub.wiring import Hub
 COUNTED = 1_000_000
 POLL_S = 0.5
 PATIENCE_S = 30.0  # where nothing at all was looked at for so long, nobody seems to work
+BUSY_S = 10.0  # as long as somebody who asked waits for a worker that is at the same subject: its look is short
 _AT_ONCE = 500
 
 
@@ -28,7 +29,10 @@ def subjects_called(store: Store, words: str) -> list[str]:
 
 
 def look(hub: Hub, words: str, actor: str = "somebody") -> dict[str, Any] | None:
-    """Looks at a subject in this process; None where nobody knows it and `words` is no whole name."""
+    """Looks at a subject in this process; None where nobody knows it and `words` is no whole name.
+
+    Where a worker is at it just then, its end is waited for, up to `BUSY_S`.
+    """
     ref = _ref(hub, words)
     if ref is None:
         return None
@@ -36,7 +40,9 @@ def look(hub: Hub, words: str, actor: str = "somebody") -> dict[str, Any] | None
         hub.store.write(lambda conn: subjects.know(conn, ref))
     else:
         ask(hub.store, ref, actor, delay_s=hub.settings.timing.lease)  # ours for now; a worker takes it if we fail
-    result = drain.look_now(hub.shop, ref)
+    until = time.monotonic() + BUSY_S
+    while (result := drain.look_now(hub.shop, ref)) is None and time.monotonic() < until:
+        time.sleep(POLL_S)
     if result is None:
         return {"subject": str(ref), "result": "busy", "reason": "a worker is at it right now"}
     name = type(result).__name__.lower()
