@@ -131,7 +131,7 @@ class Place:
 
     def pids(self) -> list[int]:
         """Of the processes that are up."""
-        return [one.popen.pid for one in self._processes if one.popen is not None and one.popen.poll() is None]
+        return [one.running.pid for one in self._processes if one.running is not None and one.running.poll() is None]
 
     def run(self, module: str, *words: str, environ: Mapping[str, str] | None = None) -> Any:
         """What a module of the bench prints as JSON, run in a process of its own."""

@@ -158,6 +158,7 @@ def up(observe: bool, as_json: bool) -> None:  # noqa: FBT001
         host, port = hub.settings.hub.host, hub.settings.hub.port
         shell.out.print(f"Console: [bold]http://{host}:{port}/[/]  (Ctrl-C ends it)")
     hub.store.close()
+    runtime.import_what_is_shared()
     runtime.supervise(processes)
 
 
@@ -193,14 +194,15 @@ def worker(kind: str, as_json: bool) -> None:  # noqa: ARG001, FBT001
 @shell.command(main)
 def clock(as_json: bool) -> None:  # noqa: ARG001, FBT001
     """Run the clock: ticks and sweeps."""
-    from hub import runtime, wiring  # noqa: PLC0415
+    from hub import clock as ticking  # noqa: PLC0415
+    from hub import wiring  # noqa: PLC0415
     from hub.log import configure  # noqa: PLC0415
 
     configure("clock")
     hub = shell.a_hub()
     wiring.start(hub)
     hub.bell.tell_if_none()
-    runtime.tick_for_ever(hub)
+    ticking.tick_for_ever(hub)
 
 
 @main.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)

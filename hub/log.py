@@ -37,6 +37,7 @@ SHORTEST = 8  # a shorter "secret" would blot out words that say nothing
 BLOT = "[redacted]"
 Event = MutableMapping[str, Any]
 _hidden: set[str] = set()
+_this = {"process": ""}  # also of loggers that were in use before this process was forked and named anew
 
 
 def hide(secrets: Iterable[str]) -> None:
@@ -113,17 +114,13 @@ class _Patient:
 def configure(process: str, *, level: int = logging.INFO, to: TextIO | None = None) -> None:
     """Sends all that this process says `to` there (None: stderr), one line each. Repeatable."""
     to = to or sys.stderr
-
-    def named(_logger: object, _method: str, event: Event) -> Event:
-        event.setdefault("process", process)
-        return event
-
+    _this["process"] = process
     renderer: Any = structlog.dev.ConsoleRenderer(colors=True) if to.isatty() else structlog.processors.JSONRenderer()
     stream: Any = _Patient(to)
     before: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
-        named,
+        _named,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
@@ -135,6 +132,11 @@ def configure(process: str, *, level: int = logging.INFO, to: TextIO | None = No
     )
     _listen_to_libraries(stream, before, renderer)
     _catch_the_uncaught()
+
+
+def _named(_logger: object, _method: str, event: Event) -> Event:
+    event.setdefault("process", _this["process"])
+    return event
 
 
 def _listen_to_libraries(stream: TextIO, before: list[Any], renderer: Any) -> None:  # noqa: ANN401

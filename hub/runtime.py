@@ -1,8 +1,11 @@
-"""Processes: the worker, the clock, the embedded Redis, and the supervisor that keeps them all up."""
+"""Processes of one machine: the embedded Redis, and the supervisor that keeps the hub's own up."""
 
 from __future__ import annotations
 
 import ctypes
+import gc
+import importlib
+import multiprocessing
 import os
 import shutil
 import signal
@@ -15,43 +18,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Protocol
 
 import structlog
 
-from hub import drift, limits, polling
-from hub.collecting.closing import close_days, drop_old
-from hub.collecting.counting import count_touched
-from hub.collecting.hearing import hear
-from hub.collecting.listing import Listing
-from hub.collecting.logs import read_logs
-from hub.collecting.portfolio import keep_board
-from hub.confirming import tell_sold
-from hub.drain import left_alone
-from hub.errors import HubError
-from hub.leases import LeaseBook
-from hub.retention import prune_all
-from hub.stopping import set_by_signals
-from hub.store import outbound, seats, subjects
-from hub.stream import sequencer
-from hub.sweep import sweep_all
-from hub.telling import push_if_due
+from hub.stopping import hears_stops, set_by_signals, stops_held
 
 if TYPE_CHECKING:
-
     from hub.wiring import Hub
 
 log = structlog.get_logger()
-PDEATHSIG = 1
+PDEATHSIG, NAME = 1, 15  # of prctl(2)
 SERVED_BY = "SERVED_BY"  # the pid of the server whose child serves
 STOP_S = 30.0
-HEAR_S, COUNT_S = 10.0, 60.0
-PRUNE_AGAIN_S = 3600.0  # so often a clock asks whether a table was not pruned for a day
-SEAT_CHORES = ("poll", "hear seats", "count seats", "read seat logs")  # leases: one process at a time does each
-CONFIRM_S = 30.0  # so often a clock asks what became of sales since it was last told
-TELL_AGAIN_S = 900.0  # so often a clock asks whether a CRM is to be told
-COMPARE_AGAIN_S = 900.0  # so often a clock asks whether all is to be compared
-POLL_AGAIN_S = 60.0  # so often a clock asks whether the list of entitlements is to be read
+# Elsewhere libraries of the system may not be used in a process that was forked and has not been started anew.
+MAY_FORK = sys.platform == "linux"
+SHARED = ("hub.serve", "hub.web.app", "hub.working", "hub.jobs", "hub.clock")  # what children would import, each alone
 
 
 def die_with_parent(parent: int | None = None) -> None:
@@ -63,178 +45,6 @@ def die_with_parent(parent: int | None = None) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(PDEATHSIG, signal.SIGKILL)
     if parent is not None and os.getppid() != parent:
         os._exit(1)
-
-
-# -- clock
-
-
-def tick_for_ever(hub: Hub) -> None:
-    """Rings for what is due without having been rung for; sweeps and sequences, which one of all clocks does."""
-    stop = threading.Event()
-    set_by_signals(stop, limits.stopping)
-    timing = hub.settings.timing
-    chores = [
-        _Chore("sweep", timing.sweep, _sweep),
-        _Chore("poll", min(timing.poll, POLL_AGAIN_S), _poll),
-        _Chore("hear seats", HEAR_S, _hear_seats),
-        _Chore("count seats", COUNT_S, _count_seats),
-        _Chore("read seat logs", COUNT_S, _read_seat_logs),
-        _Chore("keep board", HEAR_S, _keep_board),
-        _Chore("prune", PRUNE_AGAIN_S, _prune),
-        _Chore("tell CRM", TELL_AGAIN_S, _tell_crms),
-        _Chore("tell what became of sales", CONFIRM_S, _tell_sold),
-        _Chore("compare", COMPARE_AGAIN_S, _compare),
-    ]
-    placed = partial(_ring_for_deliveries, hub)
-    sequence = partial(sequencer.run, hub.store, hub.connectors, stop, placed)
-    sequencing = threading.Thread(target=sequence, name="sequencer")
-    sequencing.start()
-    while not stop.wait(_until_next_tick(hub)):
-        for chore in chores:
-            chore.begin(hub)
-    sequencing.join()  # before whoever called closes the record
-
-
-@dataclass
-class _Chore:
-    """Work in a thread of its own: begun at most so often, never twice at a time in this process."""
-
-    name: str
-    every_s: float
-    work: Callable[[Hub], None]
-    not_before: float = 0.0
-    thread: threading.Thread | None = None
-
-    def begin(self, hub: Hub) -> None:
-        """Begins it if it is time."""
-        if time.monotonic() < self.not_before or (self.thread and self.thread.is_alive()):
-            return
-        self.not_before = time.monotonic() + self.every_s
-        self.thread = threading.Thread(target=self.work, args=(hub,), name=self.name, daemon=True)
-        self.thread.start()
-
-
-def _until_next_tick(hub: Hub) -> float:
-    """Rings if something is due now; seconds until the next thing is, at most a tick."""
-    tick = hub.settings.timing.tick
-    try:
-        with hub.store.read() as conn:
-            wait = subjects.next_due(conn, left_alone(hub.shop, conn))
-            suspects = subjects.suspects(conn, 1)
-            delivery = outbound.next_due(conn)
-    except HubError as error:
-        log.warning("clock.record_away", error=str(error))
-        return tick
-    if delivery is not None and delivery <= 0:
-        hub.bell.ring("delivery")
-        tick = min(tick, 1.0)
-    if suspects or (wait is not None and wait <= 0):
-        hub.bell.ring()
-        return min(tick, 1.0)
-    waits = [one for one in (wait, delivery) if one is not None and one > 0]
-    return min([tick, *(max(one, 0.05) for one in waits)])
-
-
-def _ring_for_deliveries(hub: Hub) -> None:
-    """Rings for what the sequencer has just placed, where an endpoint waits for it."""
-    with hub.store.read() as conn:
-        wait = outbound.next_due(conn)
-    if wait is not None and wait <= 0:
-        hub.bell.ring("delivery")
-
-
-def _sweep(hub: Hub) -> None:
-    _alone(hub, "sweep", lambda: log.info("sweep.done", **sweep_all(hub.shop)), rings=True)
-
-
-def _poll(hub: Hub) -> None:
-    """The list of all entitlements, if the last whole one is old enough (the record says so)."""
-    name, rate_per_s = hub.licensing.name, hub.licensing.rate_per_s
-
-    def work() -> None:
-        if polling.is_due(hub.shop, name):
-            polling.poll(hub.shop, name, rate_per_s, Listing(collector=hub.collector))
-
-    _alone(hub, "poll", work, rings=True)
-
-
-def _hear_seats(hub: Hub) -> None:
-    """What the stream tells of seats."""
-    _alone(hub, "hear seats", lambda: hear(hub.collector))
-
-
-def _count_seats(hub: Hub) -> None:
-    """Days that something came in about; days that are over; what is too old to be kept."""
-
-    def work() -> None:
-        count_touched(hub.collector)
-        close_days(hub.collector)
-        drop_old(hub.collector)
-        _ring_for_summaries(hub)
-
-    _alone(hub, "count seats", work)
-
-
-def _ring_for_summaries(hub: Hub) -> None:
-    with hub.store.read() as conn:
-        due = seats.judging_due(conn)
-    if due:
-        hub.bell.ring("summaries")
-
-
-def _read_seat_logs(hub: Hub) -> None:
-    """The vendor's log of seats, where it is wanted."""
-    _alone(hub, "read seat logs", lambda: read_logs(hub.collector, COUNT_S))
-
-
-def _prune(hub: Hub) -> None:
-    """What is old goes, of each table once a day."""
-    sources = [(name, one.purchases) for name, one in hub.connectors.items()]
-    must_be_read = [name for name, source in sources if source and not source.can_read]
-    _alone(hub, "prune", lambda: prune_all(hub.store, hub.settings.retention, must_be_read, limits.stopping.is_set))
-
-
-def _keep_board(hub: Hub) -> None:
-    """What the renewals board sorts and counts by."""
-    _alone(hub, "keep board", lambda: keep_board(hub.store, limits.stopping.is_set))
-
-
-def _tell_crms(hub: Hub) -> None:
-    """Each CRM, once a night."""
-    for name, one in hub.connectors.items():
-        if one.crm is not None and not limits.stopping.is_set():
-            _alone(hub, f"tell {name}", partial(push_if_due, hub, one))
-
-
-def _tell_sold(hub: Hub) -> None:
-    """What became of sales, to where they were sold."""
-    for name, one in hub.connectors.items():
-        if one.sold is not None and not limits.stopping.is_set():
-            _alone(hub, f"confirm {name}", partial(tell_sold, hub, one))
-
-
-def _compare(hub: Hub) -> None:
-    """Where the systems disagree, once a day."""
-    _alone(hub, "compare", lambda: drift.keep_if_due(hub))
-
-
-def _alone(hub: Hub, key: str, work: Callable[[], object], *, rings: bool = False) -> None:
-    """Does this in one process at a time among all clocks: under a lease. rings: it may have made looks due."""
-    try:
-        with LeaseBook(hub.store, hub.settings.timing.lease) as book:
-            lease = book.take(key)
-            if lease is None:
-                return
-            try:
-                work()
-            finally:
-                hub.store.write(lambda conn: subjects.release(conn, lease))
-            if rings:
-                hub.bell.ring()
-    except HubError as error:
-        log.warning("chore.failed", chore=key, error=str(error))
-    except Exception:
-        log.exception("chore.failed", chore=key)
 
 
 # -- embedded Redis
@@ -300,6 +110,26 @@ def wait_for_port(port: int, seconds: float, host: str = "127.0.0.1") -> bool:
 # -- supervisor
 
 
+class Running(Protocol):
+    """As much of subprocess.Popen as a supervisor needs."""
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+
+    def poll(self) -> int | None:
+        """Its exit code, or less the signal that ended it; None while it runs."""
+
+    def send_signal(self, sig: int) -> None:
+        """Sends it, unless it has ended."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """As poll, once it has ended; subprocess.TimeoutExpired where that takes longer."""
+
+    def kill(self) -> None:
+        """SIGKILL."""
+
+
 @dataclass
 class Process:
     """A child that is to be up."""
@@ -308,7 +138,7 @@ class Process:
     command: Sequence[str]
     environ: Mapping[str, str] = field(default_factory=dict)
     output: IO[str] | IO[bytes] | None = None
-    popen: subprocess.Popen[bytes] | None = None
+    running: Running | None = None
     failures: int = 0
     started_at: float = 0.0
     not_before: float = 0.0
@@ -316,7 +146,10 @@ class Process:
     def start(self) -> None:
         """Starts it; it dies with us."""
         self.started_at = time.monotonic()
-        self.popen = subprocess.Popen(  # noqa: S603  (our own command)
+        self.running = self._begin()
+
+    def _begin(self) -> Running:
+        return subprocess.Popen(  # noqa: S603  (our own command)
             self.command,
             env={**os.environ, **self.environ},
             stdout=self.output,
@@ -326,33 +159,91 @@ class Process:
 
     def check(self) -> None:
         """Starts it again when it has ended, later each time (0.2 s to 10 s)."""
-        if self.popen is None:
+        if self.running is None:
             if time.monotonic() >= self.not_before:
                 self.start()
             return
-        code = self.popen.poll()
+        code = self.running.poll()
         if code is None:
             return
         self.failures = 0 if time.monotonic() - self.started_at > 10 else self.failures + 1  # noqa: PLR2004
         delay = min(0.2 * 2**self.failures, 10.0)
         log.warning("process.ended", name=self.name, code=code, again_in_s=round(delay, 1))
-        self.popen, self.not_before = None, time.monotonic() + delay
+        self.running, self.not_before = None, time.monotonic() + delay
 
     def stop(self, seconds: float) -> None:
         """SIGTERM, then SIGKILL."""
-        if self.popen is None or self.popen.poll() is not None:
+        if self.running is None or self.running.poll() is not None:
             return
-        self.popen.send_signal(signal.SIGTERM)
+        self.running.send_signal(signal.SIGTERM)
         try:
-            self.popen.wait(seconds)
+            self.running.wait(seconds)
         except subprocess.TimeoutExpired:
-            self.popen.kill()
-            self.popen.wait()
+            self.running.kill()
+            self.running.wait()
+
+
+class HubProcess(Process):
+    """A command of this hub as a child: forked, where that can be done, by a supervisor that has imported everything.
+
+    It is there at once, and what was imported takes memory once for all of them.
+    """
+
+    def _begin(self) -> Running:
+        if MAY_FORK and threading.active_count() == 1:  # only what has one thread may fork
+            return _Fork(partial(_run_command, self.command[3:], self.environ))
+        return super()._begin()
+
+
+class _Fork:
+    """A forked child, as `Running`."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self._process = multiprocessing.get_context("fork").Process(target=work)
+        with stops_held():
+            self._process.start()
+        self.pid: int = self._process.pid or 0
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def send_signal(self, sig: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, sig)
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._process.join(timeout)
+        code = self.poll()
+        if code is None:
+            raise subprocess.TimeoutExpired(self._process.name, timeout or 0)
+        return code
+
+    def kill(self) -> None:
+        self._process.kill()
+
+
+def _run_command(words: Sequence[str], environ: Mapping[str, str]) -> None:
+    from hub.cli import main  # noqa: PLC0415
+
+    _as_child()
+    hears_stops()
+    ctypes.CDLL(None).prctl(NAME, f"hub {words[-1]}".encode())  # as `top` shows it, of at most 15 bytes
+    os.environ.update(environ)
+    main(list(words), prog_name="hub")
 
 
 def _as_child() -> None:
     os.setpgid(0, 0)  # Ctrl-C comes to the supervisor alone, which stops them in their order
     die_with_parent()
+
+
+def import_what_is_shared() -> None:
+    """What the hub's processes need is there before they are forked, and stays where it is."""
+    if MAY_FORK:
+        for name in SHARED:
+            importlib.import_module(name)
+        gc.collect()
+        gc.freeze()
 
 
 def supervise(processes: Sequence[Process], *, until: Callable[[], bool] | None = None) -> None:
@@ -383,7 +274,7 @@ def hub_processes(hub: Hub) -> list[Process]:
         environ["HUB_REDIS_URL"] = redis.url
         processes.append(Process("redis", redis.command()))
     commands = {"web": ("web",), "worker": ("worker",), "delivery": ("worker", "delivery"), "clock": ("clock",)}
-    return processes + [Process(name, this_hub(*words), environ) for name, words in commands.items()]
+    return processes + [HubProcess(name, this_hub(*words), environ) for name, words in commands.items()]
 
 
 def _beside_record(hub: Hub) -> Path:

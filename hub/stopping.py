@@ -5,7 +5,8 @@ from __future__ import annotations
 import _thread
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import FrameType
 
 STOPS = (signal.SIGTERM, signal.SIGINT)
@@ -24,3 +25,20 @@ def set_by_signals(*events: threading.Event, signals: Sequence[signal.Signals] =
 
     for one in signals:
         signal.signal(one, handle)
+
+
+@contextmanager
+def stops_held() -> Iterator[None]:
+    """Within it a forked child hears no stop before it listens for itself (`hears_stops`): none is lost."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def hears_stops() -> None:
+    """A forked child ends on them, as a process that was just started does; it may listen in its own way later."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)

@@ -10,8 +10,7 @@ import random
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,7 @@ from rq.job import Job
 from hub import jobs, limits
 from hub.errors import HubError
 from hub.runtime import die_with_parent
-from hub.stopping import STOPS, set_by_signals
+from hub.stopping import STOPS, set_by_signals, stops_held
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -85,7 +84,7 @@ class _Stop:
 
     def run_child(self, job: Callable[[], object]) -> None:
         """Runs `job` in a forked child, so that what it leaks or breaks goes with it."""
-        with _stops_held():
+        with stops_held():
             self._child = os.fork()
             if self._child == 0:
                 _become_horse(os.getppid())
@@ -110,16 +109,6 @@ class _Stop:
         end = time.monotonic() + seconds
         while not self.asked and time.monotonic() < end:
             time.sleep(min(0.1, seconds))
-
-
-@contextmanager
-def _stops_held() -> Iterator[None]:
-    """Within it a forked child hears no stop before it listens for itself (`_become_horse`): none is lost."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _become_horse(parent: int) -> None:
@@ -186,7 +175,7 @@ class _Worker(Worker):
             self.asked_to_stop = self._stop_requested = True
 
     def fork_work_horse(self, *args: Any) -> None:  # noqa: ANN401
-        with _stops_held():
+        with stops_held():
             super().fork_work_horse(*args)
         if self.asked_to_stop:  # before there was a horse to hand it to
             self.handle_warm_shutdown_request()

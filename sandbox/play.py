@@ -172,7 +172,7 @@ def _run(folder: Path, ports: Ports, weeks: int, *, once: bool) -> None:
     configure("sandbox", to=log)
     upgrade(hub.store)
     listener = Listener(hub, folder / "consumer", ports.consumer)
-    processes = [_vendors(ports), listener.process(), *runtime.hub_processes(hub)]
+    processes = [_vendors(ports), listener.process(), Process("hub", runtime.this_hub("up"))]
     for process in processes:
         process.output = log
     stage = Stage(hub.settings, hub.store, webhook_secret, out)

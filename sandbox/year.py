@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from hub import polling
+from hub.clock import SEAT_CHORES
 from hub.collecting import closing, counting, hearing, logs, summarizing
 from hub.collecting.judges import judges
 from hub.collecting.listing import Listing
 from hub.leases import LeaseBook
-from hub.runtime import SEAT_CHORES
 from hub.store import signals, stream, subjects
 from hub.store.subjects import Lease
 from hub.usage.signal import Signal
