@@ -6,6 +6,7 @@ whose lease ended without being released is a suspect: whoever worked on it died
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -63,20 +64,45 @@ _WHATEVER = (
 ENDING = _IF_UNMARKED + _WHATEVER
 
 
-def _typed(name: str) -> str:
-    kind = "float8" if name in TIMES else "integer" if name in {"tries", "crashes", "priority"} else "text"
-    return f"CAST(:{name} AS {kind})"
-
-
 _SETS = ", ".join(
-    [f"{name} = CASE WHEN marks = :marks THEN {_typed(name)} ELSE {name} END" for name in _IF_UNMARKED]
-    + [f"{name} = {_typed(name)}" for name in _WHATEVER]
+    [f"{name} = CASE WHEN marks = :marks THEN :{name} ELSE {name} END" for name in _IF_UNMARKED]
+    + [f"{name} = :{name}" for name in _WHATEVER]
 )
 _HELD = "key = :key AND holder = :holder AND fence = :fence"
 _FINISH = text(
     f"UPDATE subject SET {_SETS}, changed_at = :at WHERE ref = :ref AND EXISTS (SELECT 1 FROM lease WHERE {_HELD})"
 )
 _RELEASE = text(f"UPDATE lease SET holder = NULL WHERE {_HELD}")
+
+
+def _unnested(names: Sequence[str]) -> str:
+    """Arrays of a PostgreSQL statement, one a column, as the rows of a table."""
+    integers = {"tries", "crashes", "priority", "marks", "fence"}
+    kinds = {name: "float8" if name in TIMES else "integer" if name in integers else "text" for name in names}
+    return f"unnest({', '.join(f'%s::{kind}[]' for kind in kinds.values())}) AS one({', '.join(names)})"
+
+
+# On PostgreSQL all in one go: a statement for each row takes several times as long. Rows are locked in their order.
+_ENDED = (*ENDING, "ref", "marks", "key", "holder", "fence")
+_IN_ORDER = "SELECT 1 FROM subject WHERE ref = ANY(%s) ORDER BY ref FOR UPDATE"
+_FINISH_ALL = f"""
+UPDATE subject SET changed_at = %s, {
+    ", ".join(
+        [
+            f"{name} = CASE WHEN subject.marks = one.marks THEN one.{name} ELSE subject.{name} END"
+            for name in _IF_UNMARKED
+        ]
+        + [f"{name} = one.{name}" for name in _WHATEVER]
+    )
+}
+FROM {_unnested(_ENDED)} JOIN lease ON (lease.key, lease.holder, lease.fence) = (one.key, one.holder, one.fence)
+WHERE subject.ref = one.ref
+"""
+_LEASE = ("key", "holder", "fence")
+_RELEASE_ALL = f"""
+UPDATE lease SET holder = NULL FROM {_unnested(_LEASE)}
+WHERE (lease.key, lease.holder, lease.fence) = (one.key, one.holder, one.fence)
+"""
 _BOTH_HELD = f"(({_HELD}) OR (key = :key_2 AND holder = :holder_2 AND fence = :fence_2))"
 _STILL_OURS = {  # on PostgreSQL the rows stay ours until COMMIT
     dialect: tuple(text(f"SELECT key FROM lease WHERE {held} ORDER BY key{lock}") for held in (_HELD, _BOTH_HELD))
@@ -88,14 +114,27 @@ _CLOCK = {
     "sqlite": "((julianday('now') - 2440587.5) * 86400.0)",
     "postgresql": "CAST(extract(epoch from clock_timestamp()) AS float8)",
 }
-_PUT_LEASE = (
-    "INSERT INTO lease (key, holder, fence, expires) VALUES (:key, :holder, 1, {clock} + :ttl) "
+_AGAIN = (
     "ON CONFLICT (key) DO UPDATE SET holder = excluded.holder, fence = lease.fence + 1, "
     "expires = excluded.expires WHERE lease.holder IS NULL"
 )
-_TAKE_FREE = {dialect: text(_PUT_LEASE.format(clock=clock)) for dialect, clock in _CLOCK.items()}
+_EACH = {
+    "sqlite": "SELECT value AS key FROM json_each(:keys)",
+    "postgresql": "SELECT unnest(CAST(:keys AS text[])) AS key",
+}
+_TAKE_FREE = {
+    dialect: text(
+        "INSERT INTO lease (key, holder, fence, expires) "
+        f"SELECT key, :holder, 1, {clock} + :ttl FROM ({_EACH[dialect]}) AS wanted WHERE true "
+        f"{_AGAIN} RETURNING key, fence"
+    )
+    for dialect, clock in _CLOCK.items()
+}
 _TAKE = {
-    dialect: text(_PUT_LEASE.format(clock=clock) + f" OR lease.expires < {clock} RETURNING fence")
+    dialect: text(
+        f"INSERT INTO lease (key, holder, fence, expires) VALUES (:key, :holder, 1, {clock} + :ttl) "
+        f"{_AGAIN} OR lease.expires < {clock} RETURNING fence"
+    )
     for dialect, clock in _CLOCK.items()
 }
 
@@ -310,11 +349,10 @@ def lease_due(
     rows = _fair(conn, limit, set(without), room) if room else _due(conn, limit, without)
     if not rows:
         return []
-    conn.execute(
-        _TAKE_FREE[conn.dialect.name], [{"key": subject_key(row.ref), "holder": holder, "ttl": ttl_s} for row in rows]
-    )
     keys = [subject_key(row.ref) for row in rows]
-    fences = {row.key: row.fence for row in conn.execute(_TAKEN, {"holder": holder, "keys": keys})}
+    wanted = json.dumps(keys) if conn.dialect.name == "sqlite" else keys
+    taken = conn.execute(_TAKE_FREE[conn.dialect.name], {"keys": wanted, "holder": holder, "ttl": ttl_s})
+    fences = {row.key: row.fence for row in taken}
     return [
         Leased(Ref.parse(row.ref), Lease(key, holder, fences[key]), row._asdict(), row.now)
         for row, key in zip(rows, keys, strict=True)
@@ -389,9 +427,14 @@ def finish(conn: Connection, ended: Sequence[Ended]) -> None:
     at = now(conn)
     rows = [_ending(one, at) for one in ended]
     rows.sort(key=lambda row: str(row["ref"]))
-    conn.execute(_FINISH, rows)
-    leases = [held for one in ended for held in (one.leased.lease, *one.also)]
-    conn.execute(_RELEASE, [_as_row(held) for held in leases])
+    leases = [_as_row(held) for one in ended for held in (one.leased.lease, *one.also)]
+    if conn.dialect.name == "sqlite":
+        conn.execute(_FINISH, rows)
+        conn.execute(_RELEASE, leases)
+    else:
+        conn.exec_driver_sql(_IN_ORDER, ([row["ref"] for row in rows],))
+        conn.exec_driver_sql(_FINISH_ALL, (at, *_columns(rows, _ENDED)))
+        conn.exec_driver_sql(_RELEASE_ALL, _columns(leases, _LEASE))
 
 
 def _ending(one: Ended, at: float) -> dict[str, Any]:
@@ -405,6 +448,10 @@ def _ending(one: Ended, at: float) -> dict[str, Any]:
         "fence": held.fence,
         "at": at,
     }
+
+
+def _columns(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> tuple[list[Any], ...]:
+    return tuple([row[name] for row in rows] for name in names)
 
 
 def _as_row(held: Lease) -> dict[str, Any]:
@@ -450,9 +497,6 @@ _DUE = (
     .with_for_update(of=subject, skip_locked=True)
 )
 _SUSPECTS = _of_those_due(and_(lease.c.holder.is_not(None), lease.c.expires < db_now()))
-_TAKEN = select(lease.c.key, lease.c.fence).where(
-    lease.c.holder == bindparam("holder"), lease.c.key.in_(bindparam("keys", expanding=True))
-)
 _ONE = select(subject, db_now().label("now")).where(subject.c.ref == bindparam("one"))
 
 

@@ -221,6 +221,7 @@ class Life:
 
 
 def _fact(post: Post) -> str:
-    """The id of the snapshot event that a post is, or is the twin of."""
-    id_: str = json.loads(post[0])["id"]
-    return id_.replace("evt_65", "evt_", 1)
+    """The id of the snapshot event that a post is, or is the thin twin of (any id may begin as a twin's does)."""
+    event = json.loads(post[0])
+    id_: str = event["id"]
+    return id_.replace("evt_65", "evt_", 1) if event["object"] == "v2.core.event" else id_
