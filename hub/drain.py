@@ -24,7 +24,7 @@ from hub.errors import HubError, Unavailable
 from hub.failpoint import failpoint
 from hub.leases import LeaseBook
 from hub.lifecycle import CRASHES, after_look, crashed_too_often
-from hub.reconcile import Shop, briefs, reconcile
+from hub.reconcile import Shop, briefs, failed_by, reconcile
 from hub.store import subjects
 from hub.store.records import Brief
 from hub.store.subjects import Ended, Lease, Leased
@@ -157,14 +157,15 @@ class _Worker:
 
 def look_at(shop: Shop, book: LeaseBook, leased: Leased, brief: Brief | None = None) -> Ended | None:
     """One look, and what the subject's row becomes by it; None where the lease was lost."""
-    result, further = reconcile(shop, book, leased, brief)
+    came_to = reconcile(shop, book, leased, brief)
+    result = came_to.result
     if result is None:
-        _let_go(shop, book, leased, further)
+        _let_go(shop, book, leased, came_to.further)
         return None
     row = after_look(leased.row, result, leased.at, leased.now(), shop.timing)
     name = type(result).__name__.lower()
     log.info("look.ended", subject=str(leased.ref), result=name, cause=leased.row["cause"], tries=row["tries"])
-    return Ended(leased, row, further)
+    return Ended(leased, row, came_to.further, came_to.along)
 
 
 def _let_go(shop: Shop, book: LeaseBook, leased: Leased, further: tuple[Lease, ...]) -> None:
@@ -181,10 +182,30 @@ def _let_go(shop: Shop, book: LeaseBook, leased: Leased, further: tuple[Lease, .
 def end_looks(shop: Shop, book: LeaseBook, ended: list[Ended]) -> None:
     """Writes the ends and frees the leases. A record that is down leaves them to their end."""
     try:
+        _write_ends(shop, ended)
+    except Exception:  # what one of them leaves can't be written: it must not stop the others
+        log.exception("look.ends_apart", count=len(ended))
+        for one in ended:
+            _end_alone(shop, one)
+    book.forget([lease for one in ended for lease in one.leases])
+
+
+def _write_ends(shop: Shop, ended: list[Ended]) -> None:
+    try:
         shop.store.write(lambda conn: subjects.finish(conn, ended))
     except Unavailable as error:
         log.warning("look.not_ended", count=len(ended), error=str(error))
-    book.forget([lease for one in ended for lease in (one.leased.lease, *one.also)])
+
+
+def _end_alone(shop: Shop, one: Ended) -> None:
+    """Ends one look; where what it leaves can't be written, it has failed, which is written instead."""
+    try:
+        _write_ends(shop, [one])
+    except Exception as error:
+        log.exception("look.failed", subject=str(one.leased.ref))
+        failed = failed_by(error)
+        row = after_look(one.leased.row, failed, one.leased.at, one.leased.now(), shop.timing)
+        _write_ends(shop, [Ended(one.leased, row, one.also)])
 
 
 def look_now(shop: Shop, ref: Ref) -> lifecycle.Result | None:
@@ -195,13 +216,14 @@ def look_now(shop: Shop, ref: Ref) -> lifecycle.Result | None:
         if leased is None:
             return None
         book.keep([leased.lease], began)
-        result, further = reconcile(shop, book, leased)
+        came_to = reconcile(shop, book, leased)
+        result = came_to.result
         if result is not None:
             row = after_look(leased.row, result, leased.at, leased.now(), shop.timing)
             kept = leased.row if shop.observe else row  # a dry run leaves everything as it was
-            end_looks(shop, book, [Ended(leased, kept, further)])
+            end_looks(shop, book, [Ended(leased, kept, came_to.further, came_to.along)])
         else:
-            _let_go(shop, book, leased, further)
+            _let_go(shop, book, leased, came_to.further)
         return result
 
 

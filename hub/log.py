@@ -127,7 +127,7 @@ def configure(process: str, *, level: int = logging.INFO, to: TextIO | None = No
     structlog.configure(
         processors=[*before, redact, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(stream),
+        logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )
     _listen_to_libraries(stream, before, renderer)

@@ -2,6 +2,6 @@
 
 from hub.reconcile.customers import CUSTOMERS_LISTED
 from hub.reconcile.look import Shop
-from hub.reconcile.looking import briefs, reconcile
+from hub.reconcile.looking import briefs, failed_by, reconcile
 
-__all__ = ["CUSTOMERS_LISTED", "Shop", "briefs", "reconcile"]
+__all__ = ["CUSTOMERS_LISTED", "Shop", "briefs", "failed_by", "reconcile"]

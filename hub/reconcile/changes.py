@@ -181,7 +181,7 @@ def _flag(look: Look, plan: d.Plan) -> None:
         text = f"{pair.held.seats_used} seats of {pair.held.id} are in use, {pair.wanted.seats} were bought"
         review(look, "seats in use", pair.held.id, text)
     if not over and look.told:
-        look.write_along(lambda conn: records.close_reviews(conn, look.ref, ["seats in use", "gone", "unknown status"]))
+        look.write_along(records.close_answered, look.ref)
 
 
 def _note(look: Look) -> None:

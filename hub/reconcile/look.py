@@ -19,7 +19,7 @@ from hub.ports import Connector, Found, Gone, Licensing, PurchaseSource, SeeOthe
 from hub.settings import Timing
 from hub.store import Store, records, subjects
 from hub.store.records import Memory
-from hub.store.subjects import Lease, Leased
+from hub.store.subjects import Along, Lease, Leased
 
 T = TypeVar("T")
 
@@ -55,7 +55,7 @@ class Look:
     written: dict[str, list[str]] = field(default_factory=dict)  # entitlement -> what was done, in words
     told: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
-    riding: list[Callable[[Connection], object]] = field(default_factory=list)  # written with the next write
+    along: list[Along] = field(default_factory=list)  # written with the next write, at the latest with its end
     moved_s: float = 0.0  # business time less machine time
 
     @property
@@ -82,22 +82,21 @@ class Look:
 
         def checked(conn: Connection) -> T:
             subjects.check(conn, *self.leases)
-            for rider in riding:
-                rider(conn)
+            subjects.write_along(conn, along)
             return unit(conn)
 
-        riding = tuple(self.riding)
+        along = tuple(self.along)
         value = self.shop.store.write(checked)
-        del self.riding[: len(riding)]
+        del self.along[: len(along)]
         return value
 
-    def write_along(self, unit: Callable[[Connection], object]) -> None:
-        """Writes with the next write: what need not be there before it, but before anything is done outside."""
-        self.riding.append(unit)
+    def write_along(self, write: Callable[[Connection, Sequence[Any]], object], row: object) -> None:
+        """Writes with the next write, or with its end: what must be there before anything is done outside."""
+        self.along.append((write, row))
 
     def flush(self) -> None:
         """Writes what is still to be written along."""
-        if self.riding:
+        if self.along:
             self.write(lambda _: None)
 
     def call(self, ask: Callable[[], T]) -> T:

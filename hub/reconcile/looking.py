@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -30,8 +31,8 @@ from hub.reconcile.entitlements import look_at_licensing
 from hub.reconcile.look import Look, Observed, Seen, Shop, Window, assembled, recall
 from hub.reconcile.wording import license_in_words
 from hub.store import records, schema, subjects
-from hub.store.records import Brief, Link, Memory
-from hub.store.subjects import Lease, Leased, folded
+from hub.store.records import Brief, Link, Memory, Observation, Unnamed
+from hub.store.subjects import Along, Lease, Leased, folded
 
 log = structlog.get_logger()
 BUSY_S = 1.0
@@ -39,18 +40,23 @@ RECEIPT_OVERLAP_S = 5.0
 NAMED = 3  # keys that no row names, in a sentence
 
 
-def reconcile(
-    shop: Shop, book: LeaseBook, leased: Leased, brief: Brief | None = None
-) -> tuple[Result | None, tuple[Lease, ...]]:
-    """Looks at one leased subject: the result (None: the lease was lost) and further leases to free with it.
+@dataclass(frozen=True, slots=True)
+class CameTo:
+    """What a look came to (None: its lease was lost), further leases to free, and rows to write at its end."""
 
-    `brief` is what the record had for it once it was leased; without it the look asks for itself.
-    """
+    result: Result | None
+    further: tuple[Lease, ...] = ()
+    along: tuple[Along, ...] = ()
+
+
+def reconcile(shop: Shop, book: LeaseBook, leased: Leased, brief: Brief | None = None) -> CameTo:
+    """Looks at one leased subject. `brief`: what the record had for it once it was leased; None: the look asks."""
     look = Look(shop, book, leased, Memory())
     because = leased.row["held_because"]
     result = Held(cause="by a person", reason=because) if because else _guarded(look, brief)
     further = (look.customer_lease,) if look.customer_lease else ()
-    return result, further
+    compared = isinstance(result, (Settled, Parked, Later)) and not shop.observe
+    return CameTo(result, further, tuple(look.along) if compared else ())
 
 
 def briefs(shop: Shop, batch: Sequence[Leased]) -> Mapping[Ref, Brief]:
@@ -98,7 +104,13 @@ def _guarded(look: Look, brief: Brief | None) -> Result | None:  # noqa: PLR0911
         return Refused(reason=f"{error}" + (f" ({error.hint})" if error.hint else ""))
     except Exception as error:  # a bug: told with its traceback, tried again
         log.exception("look.failed", subject=str(look.ref))
-        return Failed(reason=cleaned(f"{type(error).__name__}: {error}"), trace=cleaned(traceback.format_exc()))
+        return failed_by(error)
+
+
+def failed_by(error: Exception) -> Failed:
+    """The result where a bug, or data that can't be written, broke a look off: told with its traceback."""
+    trace = "".join(traceback.format_exception(error))
+    return Failed(reason=cleaned(f"{type(error).__name__}: {error}"), trace=cleaned(trace))
 
 
 def _wait_for(look: Look, window: Window) -> Later:
@@ -138,13 +150,7 @@ def _look(look: Look, brief: Brief | None) -> Result:
             return _park(look, found)
         case Waiting():
             return _waiting(look, source, found, bodies)
-    return _ending(look, _compare(look, found, bodies))
-
-
-def _ending(look: Look, result: Result) -> Result:
-    """The result, once all that was to be written along is."""
-    look.flush()
-    return result
+    return _compare(look, found, bodies)
 
 
 def _told_by(look: Look, other: SeeOther, source: PurchaseSource) -> Settled:
@@ -217,7 +223,7 @@ def _waiting(look: Look, source: PurchaseSource, waiting: Waiting, bodies: Seque
         return Settled(summary=waiting.because)
     waited = look.leased.now() - (row["waiting_since"] or look.leased.now())
     if waited >= wait_s or look.memory.snapshots:
-        return _ending(look, _compare(look, waiting.proceed, bodies))
+        return _compare(look, waiting.proceed, bodies)
     return Later(cause="waiting", reason=waiting.because, delay_s=max(0.05, wait_s - waited), waiting_on=waiting.on)
 
 
@@ -240,7 +246,7 @@ def _compare(look: Look, found: Found, bodies: Sequence[bytes]) -> Result:
     _tell_flags(look, flags_of(purchase, () if isinstance(wanted, Unmapped) else wanted, held))
     if isinstance(wanted, Unmapped):
         keys = wanted.keys
-        look.write_along(lambda conn: records.put_unmapped(conn, look.ref, keys))
+        look.write_along(records.put_unmapped, Unnamed(subject=str(look.ref), keys=tuple(keys)))
         return Parked(cause="unmapped", reason=_unmapped(look, wanted), facts=look.facts)
     second = _needs_second_look(look, found, bodies)
     summary = _act_if_needed(look, purchase, wanted)
@@ -252,7 +258,7 @@ def _compare(look: Look, found: Found, bodies: Sequence[bytes]) -> Result:
 def _remember(look: Look, found: Found) -> None:
     hash_ = look.observation = records.hash_of(found.seen)
     if hash_ != look.leased.row["saw"]:  # what the last look saw is kept
-        look.write_along(lambda conn: records.observe(conn, look.ref, found.seen, hash_))
+        look.write_along(records.observe, Observation(subject=str(look.ref), hash=hash_, seen=found.seen))
     failpoint("look.observed", str(look.ref))
 
 

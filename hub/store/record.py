@@ -69,7 +69,10 @@ class Store:
                 if self.sqlite:
                     conn.exec_driver_sql("BEGIN")  # one state of the record, and leaving rolls back
                 yield conn
-        except DBAPIError as error:
+        except (
+            DBAPIError,
+            self.reader.dialect.loaded_dbapi.Error,
+        ) as error:
             raise unavailable(error, self.reader.dialect) from error
 
     def write(self, unit: Callable[[Connection], T], *, timeout_s: float = 30) -> T:

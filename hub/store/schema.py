@@ -6,13 +6,16 @@ are ISO 8601 text in UTC inside JSON. `ref` columns hold a subject's text form.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
     JSON,
     BigInteger,
     Boolean,
     Column,
+    Dialect,
     Float,
     ForeignKey,
     Index,
@@ -21,12 +24,15 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    TypeDecorator,
     UniqueConstraint,
+    bindparam,
     text,
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeEngine
 
 metadata = MetaData(
     naming_convention={
@@ -56,6 +62,43 @@ def _sqlite_now(_element: db_now, _compiler: SQLCompiler, **_kw: Any) -> str:  #
 @compiles(db_now, "postgresql")
 def _postgres_now(_element: db_now, _compiler: SQLCompiler, **_kw: Any) -> str:  # noqa: ANN401
     return "extract(epoch from clock_timestamp())::float8"
+
+
+class Texts(TypeDecorator[list[str]]):
+    """Texts as one parameter, so that a statement is the same however many there are."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """An array, where there are arrays."""
+        return dialect.type_descriptor(Text() if dialect.name == "sqlite" else ARRAY(Text()))
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:  # noqa: ANN401
+        """JSON, where there are none."""
+        return json.dumps(list(value)) if dialect.name == "sqlite" else list(value)
+
+
+class among(FunctionElement[bool]):  # noqa: N801  (reads as the SQL operator that it is)
+    """Whether the column is one of the texts of a parameter: IN, of which nothing has to be rendered anew each time."""
+
+    type = Boolean()
+    inherit_cache = True
+
+    def __init__(self, column: Column[Any], name: str) -> None:
+        super().__init__(column, bindparam(name, type_=Texts()))
+
+
+@compiles(among, "sqlite")
+def _sqlite_among(element: among, compiler: SQLCompiler, **kw: Any) -> str:  # noqa: ANN401
+    column, texts = (compiler.process(one, **kw) for one in element.clauses)
+    return f"{column} IN (SELECT value FROM json_each({texts}))"
+
+
+@compiles(among, "postgresql")
+def _postgres_among(element: among, compiler: SQLCompiler, **kw: Any) -> str:  # noqa: ANN401
+    column, texts = (compiler.process(one, **kw) for one in element.clauses)
+    return f"{column} = ANY({texts})"
 
 
 def _id() -> Column[int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,7 +34,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from hub.domain import Ref
 from hub.errors import LeaseLost
-from hub.store.schema import cursor, db_now, lease, subject
+from hub.store.schema import among, cursor, db_now, lease, subject
 
 LIVE, SWEEP, REPLAY = 0, 1, 2
 ASKED_AGAIN = "asked again"  # the cause of a subject that was dead and is due with all the others
@@ -69,9 +69,7 @@ _SETS = ", ".join(
     + [f"{name} = :{name}" for name in _WHATEVER]
 )
 _HELD = "key = :key AND holder = :holder AND fence = :fence"
-_FINISH = text(
-    f"UPDATE subject SET {_SETS}, changed_at = :at WHERE ref = :ref AND EXISTS (SELECT 1 FROM lease WHERE {_HELD})"
-)
+_FINISH = text(f"UPDATE subject SET {_SETS}, changed_at = :at WHERE ref = :ref")
 _RELEASE = text(f"UPDATE lease SET holder = NULL WHERE {_HELD}")
 
 
@@ -83,7 +81,7 @@ def _unnested(names: Sequence[str]) -> str:
 
 
 # On PostgreSQL all in one go: a statement for each row takes several times as long. Rows are locked in their order.
-_ENDED = (*ENDING, "ref", "marks", "key", "holder", "fence")
+_ENDED = (*ENDING, "ref", "marks")
 _IN_ORDER = "SELECT 1 FROM subject WHERE ref = ANY(%s) ORDER BY ref FOR UPDATE"
 _FINISH_ALL = f"""
 UPDATE subject SET changed_at = %s, {
@@ -95,14 +93,17 @@ UPDATE subject SET changed_at = %s, {
         + [f"{name} = one.{name}" for name in _WHATEVER]
     )
 }
-FROM {_unnested(_ENDED)} JOIN lease ON (lease.key, lease.holder, lease.fence) = (one.key, one.holder, one.fence)
-WHERE subject.ref = one.ref
+FROM {_unnested(_ENDED)} WHERE subject.ref = one.ref
 """
 _LEASE = ("key", "holder", "fence")
 _RELEASE_ALL = f"""
 UPDATE lease SET holder = NULL FROM {_unnested(_LEASE)}
 WHERE (lease.key, lease.holder, lease.fence) = (one.key, one.holder, one.fence)
 """
+_HELD_OF = {  # on PostgreSQL the rows stay ours until COMMIT
+    "sqlite": text("SELECT key, holder, fence FROM lease WHERE key IN (SELECT value FROM json_each(:keys))"),
+    "postgresql": text("SELECT key, holder, fence FROM lease WHERE key = ANY(:keys) ORDER BY key FOR UPDATE"),
+}
 _BOTH_HELD = f"(({_HELD}) OR (key = :key_2 AND holder = :holder_2 AND fence = :fence_2))"
 _STILL_OURS = {  # on PostgreSQL the rows stay ours until COMMIT
     dialect: tuple(text(f"SELECT key FROM lease WHERE {held} ORDER BY key{lock}") for held in (_HELD, _BOTH_HELD))
@@ -163,13 +164,32 @@ class Leased:
         return self.at + time.monotonic() - self.tick
 
 
+Along = tuple[Callable[[Connection, Sequence[Any]], object], Any]
+"""A row to be written, and what writes all rows of its kind."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A look that is over: every column of ENDING (times absolute), and further leases to free."""
+    """A look that is over: every column of ENDING (times absolute), further leases to free, rows to write with it."""
 
     leased: Leased
     values: Mapping[str, Any]
     also: tuple[Lease, ...] = ()
+    along: tuple[Along, ...] = ()
+
+    @property
+    def leases(self) -> tuple[Lease, ...]:
+        """All that it held."""
+        return (self.leased.lease, *self.also)
+
+
+def write_along(conn: Connection, along: Iterable[Along]) -> None:
+    """Writes these rows, those of a kind together."""
+    kinds: dict[Callable[[Connection, Sequence[Any]], object], list[Any]] = {}
+    for write, row in along:
+        kinds.setdefault(write, []).append(row)
+    for write, rows in kinds.items():
+        write(conn, rows)
 
 
 def insert(conn: Connection, table: Any) -> Any:  # noqa: ANN401  (dialects' own Insert classes)
@@ -420,34 +440,36 @@ _BUSY = _busy()
 
 
 def finish(conn: Connection, ended: Sequence[Ended]) -> None:
-    """Ends looks: writes each subject's new row and frees its leases; one whose lease was lost is left alone.
+    """Ends looks: writes what each leaves and its subject's new row, and frees its leases.
 
-    A subject that was made due again meanwhile stays due.
+    One whose lease was lost is left alone. A subject that was made due again meanwhile stays due.
     """
+    held = _held(conn, [lease for one in ended for lease in one.leases])
+    ours = [one for one in ended if one.leased.lease in held]
+    write_along(conn, (row for one in ours if held.issuperset(one.leases) for row in one.along))
     at = now(conn)
-    rows = [_ending(one, at) for one in ended]
-    rows.sort(key=lambda row: str(row["ref"]))
-    leases = [_as_row(held) for one in ended for held in (one.leased.lease, *one.also)]
-    if conn.dialect.name == "sqlite":
-        conn.execute(_FINISH, rows)
-        conn.execute(_RELEASE, leases)
-    else:
+    rows = sorted((_ending(one, at) for one in ours), key=lambda row: str(row["ref"]))
+    leases = [_as_row(held) for one in ended for held in one.leases]
+    if conn.dialect.name == "postgresql":
         conn.exec_driver_sql(_IN_ORDER, ([row["ref"] for row in rows],))
         conn.exec_driver_sql(_FINISH_ALL, (at, *_columns(rows, _ENDED)))
         conn.exec_driver_sql(_RELEASE_ALL, _columns(leases, _LEASE))
+        return
+    if rows:
+        conn.execute(_FINISH, rows)
+    conn.execute(_RELEASE, leases)
+
+
+def _held(conn: Connection, leases: Sequence[Lease]) -> set[Lease]:
+    """Those that are still ours."""
+    keys = [one.key for one in leases]
+    wanted = json.dumps(keys) if conn.dialect.name == "sqlite" else keys
+    return {Lease(*row) for row in conn.execute(_HELD_OF[conn.dialect.name], {"keys": wanted})}.intersection(leases)
 
 
 def _ending(one: Ended, at: float) -> dict[str, Any]:
-    held = one.leased.lease
-    return {
-        **{name: one.values[name] for name in ENDING},
-        "ref": str(one.leased.ref),
-        "marks": one.leased.row["marks"],
-        "key": held.key,
-        "holder": held.holder,
-        "fence": held.fence,
-        "at": at,
-    }
+    values = {name: one.values[name] for name in ENDING}
+    return {**values, "ref": str(one.leased.ref), "marks": one.leased.row["marks"], "at": at}
 
 
 def _columns(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> tuple[list[Any], ...]:
@@ -493,7 +515,7 @@ def _of_those_due(condition: Any) -> Any:  # noqa: ANN401  (SQL expressions)
 
 _DUE = (
     _of_those_due(or_(lease.c.key.is_(None), lease.c.holder.is_(None)))
-    .where(subject.c.connection.not_in(bindparam("without", expanding=True)))
+    .where(~among(subject.c.connection, "without"))
     .with_for_update(of=subject, skip_locked=True)
 )
 _SUSPECTS = _of_those_due(and_(lease.c.holder.is_not(None), lease.c.expires < db_now()))

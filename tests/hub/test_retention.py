@@ -13,6 +13,7 @@ from hub import metrics, retention
 from hub.retention import prune_all
 from hub.settings import Retention
 from hub.store import Store, records, schema, stream
+from hub.store.records import Observation
 from hub.store.stream import CHAINED
 from hub.stream.tail import verify
 from tests.factories import a_receipt, a_ref
@@ -94,7 +95,7 @@ def test_a_table_is_pruned_once_a_day_and_never_where_the_setting_is_0(store: St
 def test_the_newest_observation_of_each_subject_stays_and_what_an_entitlement_stands_on(store: Store) -> None:
     def unit(conn: Connection) -> None:
         for subject, seen in (("sub_1", "a"), ("sub_1", "b"), ("sub_1", "c"), ("sub_2", "d")):
-            records.observe(conn, a_ref(subject), {"x": seen}, seen)
+            records.observe(conn, [Observation(subject=str(a_ref(subject)), hash=seen, seen={"x": seen})])
         conn.execute(update(schema.observation).values(seen_at=ago(OLD_S)))
         columns = {"group_id": "g", "customer_id": "c", "order_ref": "o", "offering": "PRO", "enabled": True}
         body = {"reasons": {}, "body": {}, "catalog_version": "", "read_at": 0.0, "changed_at": 0.0}
