@@ -29,6 +29,7 @@ FEWEST, SHARE, WINDOW_S = 10, 0.5, 60.0  # the breaker opens at so many requests
 LONGEST = 10  # it is open for so many times its first time at most
 PROBE_S = 30.0  # longer than any one request may last
 PROBE_WAIT_S = 1.0
+GLANCE_S = 0.05  # so long a process trusts that nobody was asked to wait: no longer than a request is on its way
 SHARED = "#"  # between a connection's name and its part, in the row that gives turns to those who take a part
 
 _HELD = select((rate.c.hold_until - db_now()).label("left"), rate.c.broken).where(rate.c.connection == bindparam("of"))
@@ -71,6 +72,7 @@ class RecordLimiter:
     def __init__(self, store: Store, connection: str, per_s: float, breaker_s: float = 30) -> None:
         self._store, self._connection, self._per_s, self._breaker_s = store, connection, per_s, breaker_s
         self._tokens, self._good_until = 0.0, 0.0
+        self._free_until = 0.0
         self._lock = threading.Lock()
         self._record = Outcomes()
         self._probe = threading.local()
@@ -94,7 +96,7 @@ class RecordLimiter:
         """Nobody sends on this connection for `seconds`."""
         self._store.write(lambda conn: _hold(conn, self._connection, seconds))
         with self._lock:
-            self._tokens = 0.0
+            self._tokens = self._free_until = 0.0
 
     def answered(self, well: bool) -> None:  # noqa: FBT001  (ports.Deps)
         """Learns how a request ended, and opens or closes the breaker where that says so. Raises nothing."""
@@ -109,6 +111,7 @@ class RecordLimiter:
                 log.info("breaker.closed", source=self._connection)
             else:
                 for_s = self._store.write(lambda conn: _open(conn, self._connection, self._breaker_s))
+                self._free_until = 0.0
                 log.warning("breaker.open", source=self._connection, for_s=for_s)
         except Unavailable as error:
             log.warning("breaker.not_recorded", source=self._connection, error=str(error))
@@ -117,9 +120,13 @@ class RecordLimiter:
         """Seconds to wait for a hold to end, where that is worth waiting for; Hold where it is not."""
         if stopping.is_set():
             raise Hold("the process is stopping", retry_after=0)
+        asked_at = time.monotonic()
+        if asked_at < self._free_until:
+            return 0.0
         with self._store.read() as conn:
             row = conn.execute(_HELD, {"of": self._connection}).first()
         if row is None or (row.left <= 0 and not row.broken):
+            self._free_until = asked_at + GLANCE_S
             return 0.0
         if row.left <= 0:
             self._claim_probe()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import structlog
@@ -143,7 +143,12 @@ def _save(look: Look, purchase: Purchase, wanted_of: Mapping[str, License], now:
             _snapshot(conn, look, one, wanted_of.get(one.id), began=look.read_began)
         records.save_grants(conn, look.ref, fresh, renews_days(purchase))
 
-    look.write(unit)
+    look.write_along(_each, unit)
+
+
+def _each(conn: Connection, units: Sequence[Callable[[Connection], object]]) -> None:
+    for unit in units:
+        unit(conn)
 
 
 def _is_saved(look: Look, one: Entitlement, license_: License | None, version: str) -> bool:

@@ -184,7 +184,7 @@ def _carry_out(
 
     look.write(unit)
     failpoint("result.committed", str(look.ref))
-    recall(look)
+    look.memory.intents[intent.kind, intent.key] = replace(intent, open=False, ids=applied.ids)
     if repeated or intent.tries > 1:  # the first one may still arrive: search again when it no longer can
         look.verify_s, look.must_search = look.shop.timing.ambiguity_window, True
     look.told.append(in_words(action))

@@ -29,8 +29,20 @@ def ensure_customer(look: Look, purchase: Purchase, account_ref: str) -> bool:
 
 
 def find_customer(look: Look, purchase: Purchase, account_ref: str) -> Link | None:
-    """The customer by the record's links, else by one full listing where that may tell more."""
-    return known_customer(look, purchase) or _listed_customer(look, purchase, account_ref)
+    """The customer by the record's links, else by one full listing where that may tell more.
+
+    Only somebody else can have made a customer under a `customer_ref`, so that is always looked up; a reference of
+    our own only where the record may have lost it, or a create is in doubt.
+    """
+    with look.shop.store.read() as conn:
+        cursor = records.get_cursor(conn, CUSTOMERS_LISTED)  # before the links: it may be listed just now
+        link = _linked(conn, look, purchase)
+        intent = None if link else records.find_intent(conn, "customer", account_ref)
+    doubt = intent is not None and intent.open
+    recent = cursor is not None and look.leased.now() - cursor[1] < LISTING_LASTS_S
+    if link or (recent and not doubt and not purchase.customer.customer_ref):
+        return link
+    return _listed_customer(look, purchase, account_ref, doubt=doubt)
 
 
 def _settle_intent(look: Look, account_ref: str, link: Link) -> None:
@@ -48,23 +60,16 @@ def _aliases(look: Look, purchase: Purchase) -> list[str]:
 def known_customer(look: Look, purchase: Purchase) -> Link | None:
     """The customer that the record links to this purchase's buyer."""
     with look.shop.store.read() as conn:
-        links = [records.find_link(conn, alias) for alias in _aliases(look, purchase)]
+        return _linked(conn, look, purchase)
+
+
+def _linked(conn: Connection, look: Look, purchase: Purchase) -> Link | None:
+    links = (records.find_link(conn, alias) for alias in _aliases(look, purchase))
     return next((link for link in links if link), None)
 
 
-def _listed_customer(look: Look, purchase: Purchase, account_ref: str) -> Link | None:
-    """The customer by one full listing, which rebuilds the links.
-
-    Only somebody else can have made a customer under a `customer_ref`, so that is always looked up; a reference of
-    our own only where the record may have lost it, or a create is in doubt.
-    """
-    with look.shop.store.read() as conn:
-        cursor = records.get_cursor(conn, CUSTOMERS_LISTED)
-        intent = records.find_intent(conn, "customer", account_ref)
-    doubt = intent is not None and intent.open
-    recent = cursor is not None and look.leased.now() - cursor[1] < LISTING_LASTS_S
-    if recent and not doubt and not purchase.customer.customer_ref:
-        return known_customer(look, purchase)  # it may have been listed by another look since we asked for the link
+def _listed_customer(look: Look, purchase: Purchase, account_ref: str, *, doubt: bool) -> Link | None:
+    """The customer by one full listing, which rebuilds the links. doubt: a create of it was begun."""
     rows = look.call(lambda: [(ref, ref, id_) for ref, id_ in look.shop.licensing.customers()])
 
     def unit(conn: Connection) -> None:

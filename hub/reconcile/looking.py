@@ -55,8 +55,7 @@ def reconcile(shop: Shop, book: LeaseBook, leased: Leased, brief: Brief | None =
     because = leased.row["held_because"]
     result = Held(cause="by a person", reason=because) if because else _guarded(look, brief)
     further = (look.customer_lease,) if look.customer_lease else ()
-    compared = isinstance(result, (Settled, Parked, Later)) and not shop.observe
-    return CameTo(result, further, tuple(look.along) if compared else ())
+    return CameTo(result, further, () if shop.observe else tuple(look.along))
 
 
 def briefs(shop: Shop, batch: Sequence[Leased]) -> Mapping[Ref, Brief]:

@@ -64,12 +64,16 @@ _WHATEVER = (
 ENDING = _IF_UNMARKED + _WHATEVER
 
 
+_CLOCK = {
+    "sqlite": "((julianday('now') - 2440587.5) * 86400.0)",
+    "postgresql": "CAST(extract(epoch from clock_timestamp()) AS float8)",
+}
 _SETS = ", ".join(
     [f"{name} = CASE WHEN marks = :marks THEN :{name} ELSE {name} END" for name in _IF_UNMARKED]
     + [f"{name} = :{name}" for name in _WHATEVER]
 )
 _HELD = "key = :key AND holder = :holder AND fence = :fence"
-_FINISH = text(f"UPDATE subject SET {_SETS}, changed_at = :at WHERE ref = :ref")
+_FINISH = text(f"UPDATE subject SET {_SETS}, changed_at = {_CLOCK['sqlite']} WHERE ref = :ref")
 _RELEASE = text(f"UPDATE lease SET holder = NULL WHERE {_HELD}")
 
 
@@ -83,16 +87,12 @@ def _unnested(names: Sequence[str]) -> str:
 # On PostgreSQL all in one go: a statement for each row takes several times as long. Rows are locked in their order.
 _ENDED = (*ENDING, "ref", "marks")
 _IN_ORDER = "SELECT 1 FROM subject WHERE ref = ANY(%s) ORDER BY ref FOR UPDATE"
+_SETS_ALL = ", ".join(
+    [f"{name} = CASE WHEN subject.marks = one.marks THEN one.{name} ELSE subject.{name} END" for name in _IF_UNMARKED]
+    + [f"{name} = one.{name}" for name in _WHATEVER]
+)
 _FINISH_ALL = f"""
-UPDATE subject SET changed_at = %s, {
-    ", ".join(
-        [
-            f"{name} = CASE WHEN subject.marks = one.marks THEN one.{name} ELSE subject.{name} END"
-            for name in _IF_UNMARKED
-        ]
-        + [f"{name} = one.{name}" for name in _WHATEVER]
-    )
-}
+UPDATE subject SET changed_at = {_CLOCK["postgresql"]}, {_SETS_ALL}
 FROM {_unnested(_ENDED)} WHERE subject.ref = one.ref
 """
 _LEASE = ("key", "holder", "fence")
@@ -111,10 +111,6 @@ _STILL_OURS = {  # on PostgreSQL the rows stay ours until COMMIT
 }
 _NOW = select(db_now())
 
-_CLOCK = {
-    "sqlite": "((julianday('now') - 2440587.5) * 86400.0)",
-    "postgresql": "CAST(extract(epoch from clock_timestamp()) AS float8)",
-}
 _AGAIN = (
     "ON CONFLICT (key) DO UPDATE SET holder = excluded.holder, fence = lease.fence + 1, "
     "expires = excluded.expires WHERE lease.holder IS NULL"
@@ -447,12 +443,11 @@ def finish(conn: Connection, ended: Sequence[Ended]) -> None:
     held = _held(conn, [lease for one in ended for lease in one.leases])
     ours = [one for one in ended if one.leased.lease in held]
     write_along(conn, (row for one in ours if held.issuperset(one.leases) for row in one.along))
-    at = now(conn)
-    rows = sorted((_ending(one, at) for one in ours), key=lambda row: str(row["ref"]))
+    rows = sorted(map(_ending, ours), key=lambda row: str(row["ref"]))
     leases = [_as_row(held) for one in ended for held in one.leases]
     if conn.dialect.name == "postgresql":
         conn.exec_driver_sql(_IN_ORDER, ([row["ref"] for row in rows],))
-        conn.exec_driver_sql(_FINISH_ALL, (at, *_columns(rows, _ENDED)))
+        conn.exec_driver_sql(_FINISH_ALL, _columns(rows, _ENDED))
         conn.exec_driver_sql(_RELEASE_ALL, _columns(leases, _LEASE))
         return
     if rows:
@@ -467,9 +462,9 @@ def _held(conn: Connection, leases: Sequence[Lease]) -> set[Lease]:
     return {Lease(*row) for row in conn.execute(_HELD_OF[conn.dialect.name], {"keys": wanted})}.intersection(leases)
 
 
-def _ending(one: Ended, at: float) -> dict[str, Any]:
+def _ending(one: Ended) -> dict[str, Any]:
     values = {name: one.values[name] for name in ENDING}
-    return {**values, "ref": str(one.leased.ref), "marks": one.leased.row["marks"], "at": at}
+    return {**values, "ref": str(one.leased.ref), "marks": one.leased.row["marks"]}
 
 
 def _columns(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> tuple[list[Any], ...]:
