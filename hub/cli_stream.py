@@ -97,7 +97,7 @@ _WISHES = (
     click.option("--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A header. May be repeated."),
     click.option("--version", type=int, help="The newest payload version to send (default: today's)."),
     click.option("--ordered/--unordered", default=None, help="One at a time for each customer, in order."),
-    click.option("--rate", "rate_per_s", type=float, help="Messages a second at most."),
+    click.option("--rate", "rate_per_s", type=float, help="Messages a second at most; 0: no limit."),
 )
 
 
@@ -133,6 +133,8 @@ def _said(wanted: Mapping[str, Any]) -> dict[str, Any]:
     """What was named, as an endpoint has it; of what may be repeated, '' alone is none."""
     named = {name: value for name, value in wanted.items() if value is not None and value != ()}
     said = {name: tuple(filter(None, value)) if isinstance(value, tuple) else value for name, value in named.items()}
+    if said.get("rate_per_s") == 0:
+        said["rate_per_s"] = None
     if "headers" in said:
         said["headers"] = dict(_header(one) for one in said["headers"])
     return said

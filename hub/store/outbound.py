@@ -7,13 +7,25 @@ one that slept can't write over what came later.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, case, exists, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 
 from hub.outbound.clock import Health
 from hub.outbound.filters import About, Filter, connection_of
@@ -223,13 +235,18 @@ def note_untold(conn: Connection, id_: str, count: int, because: str) -> None:
 # -- sending
 
 
-def _line(of: Endpoint) -> tuple[Any, ...]:
+# No parameters: else the indexes of deliveries in these states can't be used.
+_PENDING: ColumnElement[str] = literal_column(f"'{PENDING}'")
+_EXHAUSTED: ColumnElement[str] = literal_column(f"'{EXHAUSTED}'")
+
+
+def _line(delivery: Any, of: Any, *, ordered: bool) -> tuple[Any, ...]:  # noqa: ANN401  (of SQL)
     """What of an endpoint may be sent as soon as it is due: where it is kept in order, only the first of each key."""
-    d, b = t.delivery.c, t.delivery.alias("before").c
-    waiting = (d.endpoint == of.id, d.state == PENDING)
-    if not of.ordered:
+    d, b = delivery.c, t.delivery.alias("before").c
+    waiting = (d.endpoint == of, d.state == _PENDING)
+    if not ordered:
         return waiting
-    earlier = exists().where(b.endpoint == d.endpoint, b.key == d.key, b.state == PENDING, b.position < d.position)
+    earlier = exists().where(b.endpoint == d.endpoint, b.key == d.key, b.state == _PENDING, b.position < d.position)
     return (*waiting, ~earlier)
 
 
@@ -237,7 +254,11 @@ def take(conn: Connection, of: Endpoint, most: int, lease_s: float) -> list[Take
     """The deliveries of an endpoint that are due, the longest due first; nobody else gets them for `lease_s`."""
     d, m = t.delivery, t.message
     columns: list[Any] = [d.c.id, d.c.endpoint, d.c.fence, d.c.failed, d.c.tries, d.c.version.label("pinned"), m]
-    stmt = select(*columns).join(m, m.c.position == d.c.position).where(*_line(of), d.c.next_at <= db_now())
+    stmt = (
+        select(*columns)
+        .join(m, m.c.position == d.c.position)
+        .where(*_line(d, of.id, ordered=of.ordered), d.c.next_at <= db_now())
+    )
     stmt = stmt.order_by(d.c.next_at, d.c.position).limit(most).with_for_update(of=d, skip_locked=True)
     rows = conn.execute(stmt).all()
     if not rows:
@@ -335,31 +356,36 @@ def hold(conn: Connection, id_: str, seconds: float) -> None:
 
 def due(conn: Connection) -> list[Endpoint]:
     """The endpoints that something is to be sent to now."""
-    at = now(conn)
-    return [one for one in endpoints(conn) if _wait_s(conn, one, at, one.cursor) <= 0]
+    return [of for of, first, at in _firsts(conn) if first is not None and max(first, of.hold_until) <= at]
 
 
 def next_due(conn: Connection) -> float | None:
     """Seconds until something is to be made or sent, 0 or less: now; None where nothing waits."""
-    head, at = newest(conn), now(conn)
-    waits = [_wait_s(conn, one, at, head) for one in endpoints(conn)]
-    return min((one for one in waits if one < math.inf), default=None)
+    head, waits = newest(conn), []
+    for of, first, at in _firsts(conn):
+        if of.cursor < head:
+            return 0.0
+        if first is not None:
+            waits.append(max(first, of.hold_until) - at)
+    return min(waits, default=None)
 
 
-def _wait_s(conn: Connection, of: Endpoint, at: float, head: int) -> float:
-    """Seconds until an endpoint has something to send, or to make of the messages up to `head`."""
-    if of.state != ENABLED:
-        return math.inf
-    if of.cursor < head:
-        return 0.0
-    first = _first(conn, of)
-    return math.inf if first is None else max(first, of.hold_until) - at
+def _firsts(conn: Connection) -> list[tuple[Endpoint, float | None, float]]:
+    """Each endpoint that is enabled, when the first delivery of it is due, and the database's clock."""
+    return [(_endpoint(row), row.first, row.now) for row in conn.execute(_FIRSTS)]
 
 
-def _first(conn: Connection, of: Endpoint) -> float | None:
-    """When the first delivery of an endpoint is due."""
-    found = conn.execute(select(func.min(t.delivery.c.next_at)).where(*_line(of))).scalar()
-    return None if found is None else float(found)
+def _first(*, ordered: bool) -> Any:  # noqa: ANN401  (a statement)
+    d = t.delivery.alias("waiting")
+    return select(func.min(d.c.next_at)).where(*_line(d, t.endpoint.c.id, ordered=ordered)).scalar_subquery()
+
+
+# By a seek in the index for each, so that a long line costs no more than a short one.
+_FIRSTS = select(
+    t.endpoint,
+    case((t.endpoint.c.ordered, _first(ordered=True)), else_=_first(ordered=False)).label("first"),
+    db_now().label("now"),
+).where(t.endpoint.c.state == ENABLED)
 
 
 # -- sending again
@@ -392,7 +418,7 @@ def wanted_again(conn: Connection, of: Endpoint, which: Again, limit: int = MOST
     if which.types:
         stmt = stmt.where(of_types(which.types))
     if which.failed:
-        stmt = stmt.where(d.state == EXHAUSTED)
+        stmt = stmt.where(d.state == _EXHAUSTED)
     rows = conn.execute(stmt).all()
     customers = _customers(conn, rows)
     return [_fresh(row, customers) for row in rows]
@@ -427,9 +453,9 @@ class Backlog:
 def backlog(conn: Connection, of: Endpoint) -> Backlog:
     """How much an endpoint has before it."""
     d = t.delivery.c
-    waiting = select(func.count(), func.min(d.created_at)).where(d.endpoint == of.id, d.state == PENDING)
+    waiting = select(func.count(), func.min(d.created_at)).where(d.endpoint == of.id, d.state == _PENDING)
     pending, oldest = conn.execute(waiting).one()
-    given_up = select(func.count()).where(d.endpoint == of.id, d.state == EXHAUSTED)
+    given_up = select(func.count()).where(d.endpoint == of.id, d.state == _EXHAUSTED)
     return Backlog(
         pending=pending,
         exhausted=int(conn.execute(given_up).scalar_one()),

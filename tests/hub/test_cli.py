@@ -392,6 +392,15 @@ def test_an_endpoint_changes_in_what_is_named_alone_and_keeps_its_secret(config:
     assert len(one.secrets) == 1
 
 
+def test_an_endpoint_s_rate_is_taken_away_with_0(config: Path) -> None:
+    made = json.loads(hub(config, "endpoints", "add", "https://8.8.4.4/hub", "--rate", "5", "--json").stdout)
+    assert hub(config, "endpoints", "change", made["id"], "--rate", "0").returncode == 0
+    store = Store(load(config, {}).hub.database_url)
+    with store.read() as conn:
+        assert [one.rate_per_s for one in outbound.endpoints(conn)] == [None]
+    store.close()
+
+
 # users
 
 
