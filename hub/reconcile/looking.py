@@ -31,7 +31,7 @@ from hub.reconcile.entitlements import look_at_licensing
 from hub.reconcile.look import Look, Observed, Seen, Shop, Window, assembled, recall
 from hub.reconcile.wording import license_in_words
 from hub.store import records, schema, subjects
-from hub.store.records import Brief, Link, Memory, Observation, Unnamed
+from hub.store.records import Brief, Link, Memory, Observation, UnmappedKeys
 from hub.store.subjects import Along, Lease, Leased, folded
 
 log = structlog.get_logger()
@@ -245,7 +245,7 @@ def _compare(look: Look, found: Found, bodies: Sequence[bytes]) -> Result:
     _tell_flags(look, flags_of(purchase, () if isinstance(wanted, Unmapped) else wanted, held))
     if isinstance(wanted, Unmapped):
         keys = wanted.keys
-        look.write_along(records.put_unmapped, Unnamed(subject=str(look.ref), keys=tuple(keys)))
+        look.write_along(records.put_unmapped, UnmappedKeys(subject=str(look.ref), keys=tuple(keys)))
         return Parked(cause="unmapped", reason=_unmapped(look, wanted), facts=look.facts)
     second = _needs_second_look(look, found, bodies)
     summary = _act_if_needed(look, purchase, wanted)

@@ -26,7 +26,9 @@ def upgrade(store: Store) -> str:
     def unit(conn: Connection) -> None:
         if conn.dialect.name == "postgresql":
             conn.execute(text("SET LOCAL statement_timeout = 0"))  # an index on a large table takes its time
+            conn.execute(text("SET LOCAL lock_timeout = '10min'"))  # another machine may be at it
             conn.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE})
+            conn.execute(text("SET LOCAL lock_timeout TO DEFAULT"))
         config = Config()
         config.set_main_option("script_location", str(_MIGRATIONS))
         config.attributes["connection"] = conn

@@ -53,7 +53,7 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unnamed:
+class UnmappedKeys:
     """Keys of a purchase that no catalog row names."""
 
     subject: str
@@ -304,7 +304,7 @@ def observe(conn: Connection, observations: Sequence[Observation]) -> None:
     conn.execute(_observe(conn.dialect.name), rows)
 
 
-def put_unmapped(conn: Connection, subjects: Sequence[Unnamed]) -> None:
+def put_unmapped(conn: Connection, subjects: Sequence[UnmappedKeys]) -> None:
     """These and no others are the keys that each subject waits for while it is parked as unmapped."""
     conn.execute(delete(t.unmapped).where(t.unmapped.c.subject.in_([one.subject for one in subjects])))
     rows = [{"subject": one.subject, "key": key} for one in subjects for key in one.keys]

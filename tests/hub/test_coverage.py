@@ -10,9 +10,9 @@ import pytest
 
 from hub import coverage
 from hub.coverage import Unnamed
-from hub.domain import Ref
 from hub.store import records
 from hub.store.migrate import upgrade
+from hub.store.records import UnmappedKeys
 from hub.wiring import Hub
 from tests.hub.factory import a_hub, a_subject, an_observation
 
@@ -55,7 +55,7 @@ def saw(
     def unit(conn: Any) -> None:
         a_subject(conn, ref, **subject)
         an_observation(conn, ref, a_sale(id_, price, lookup_key), 1.0)
-        records.put_unmapped(conn, Ref.parse(ref), waits)
+        records.put_unmapped(conn, [UnmappedKeys(subject=ref, keys=tuple(waits))])
 
     hub.store.write(unit)
 
