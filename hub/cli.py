@@ -153,7 +153,7 @@ def up(observe: bool, as_json: bool) -> None:  # noqa: FBT001
     run(hub.store)
     wiring.start(hub)
     wiring.check_vendors(hub.settings)
-    processes = runtime.hub_processes(hub)
+    processes = runtime.hub_processes(hub, lambda words: main(list(words), prog_name="hub"))
     if not as_json:
         host, port = hub.settings.hub.host, hub.settings.hub.port
         shell.out.print(f"Console: [bold]http://{host}:{port}/[/]  (Ctrl-C ends it)")

@@ -16,7 +16,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
@@ -183,16 +182,27 @@ class Process:
             self.running.wait()
 
 
+@dataclass(kw_only=True)
 class HubProcess(Process):
     """A command of this hub as a child: forked, where that can be done, by a supervisor that has imported everything.
 
-    It is there at once, and what was imported takes memory once for all of them.
+    It is there at once, and what was imported takes memory once for all of them. run: carries out a command's words.
     """
 
+    run: Callable[[Sequence[str]], object]
+
     def _begin(self) -> Running:
-        if MAY_FORK and threading.active_count() == 1:  # only what has one thread may fork
-            return _Fork(partial(_run_command, self.command[3:], self.environ))
+        if MAY_FORK and threading.active_count() == 1 and self.output is None:  # only what has one thread may fork
+            return _Fork(self._become)
         return super()._begin()
+
+    def _become(self) -> None:
+        """In the child."""
+        _as_child()
+        hears_stops()
+        ctypes.CDLL(None).prctl(NAME, f"hub {self.name}".encode())  # as `top` shows it, of at most 15 bytes
+        os.environ.update(self.environ)
+        self.run(self.command[len(this_hub()) :])
 
 
 class _Fork:
@@ -220,16 +230,6 @@ class _Fork:
 
     def kill(self) -> None:
         self._process.kill()
-
-
-def _run_command(words: Sequence[str], environ: Mapping[str, str]) -> None:
-    from hub.cli import main  # noqa: PLC0415
-
-    _as_child()
-    hears_stops()
-    ctypes.CDLL(None).prctl(NAME, f"hub {words[-1]}".encode())  # as `top` shows it, of at most 15 bytes
-    os.environ.update(environ)
-    main(list(words), prog_name="hub")
 
 
 def _as_child() -> None:
@@ -266,15 +266,16 @@ def this_hub(*words: str) -> list[str]:
     return [sys.executable, "-m", "hub", *words]
 
 
-def hub_processes(hub: Hub) -> list[Process]:
-    """Everything that one machine runs: Redis unless one is configured, receiver, worker, clock."""
+def hub_processes(hub: Hub, run: Callable[[Sequence[str]], object]) -> list[Process]:
+    """All that one machine runs: Redis unless one is configured, receiver, workers, clock. run: see HubProcess."""
     environ, processes = {"HUB_CONFIG": str(hub.settings.path)}, []
     if not hub.settings.hub.redis_url:
         redis = EmbeddedRedis(_beside_record(hub) / "redis")
         environ["HUB_REDIS_URL"] = redis.url
         processes.append(Process("redis", redis.command()))
     commands = {"web": ("web",), "worker": ("worker",), "delivery": ("worker", "delivery"), "clock": ("clock",)}
-    return processes + [HubProcess(name, this_hub(*words), environ) for name, words in commands.items()]
+    ours = [HubProcess(name, this_hub(*words), environ, run=run) for name, words in commands.items()]
+    return [*processes, *ours]
 
 
 def _beside_record(hub: Hub) -> Path:
