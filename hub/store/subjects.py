@@ -438,11 +438,11 @@ _BUSY = _busy()
 def finish(conn: Connection, ended: Sequence[Ended]) -> None:
     """Ends looks: writes what each leaves and its subject's new row, and frees its leases.
 
-    One whose lease was lost is left alone. A subject that was made due again meanwhile stays due.
+    One that lost a lease is left as it was, and due. A subject that was made due again meanwhile stays due.
     """
     held = _held(conn, [lease for one in ended for lease in one.leases])
-    ours = [one for one in ended if one.leased.lease in held]
-    write_along(conn, (row for one in ours if held.issuperset(one.leases) for row in one.along))
+    ours = [one for one in ended if held.issuperset(one.leases)]
+    write_along(conn, (row for one in ours for row in one.along))
     rows = sorted(map(_ending, ours), key=lambda row: str(row["ref"]))
     leases = [_as_row(held) for one in ended for held in one.leases]
     if conn.dialect.name == "postgresql":

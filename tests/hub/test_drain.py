@@ -72,6 +72,8 @@ def test_a_look_that_lost_a_lease_writes_nothing_of_what_it_leaves(store: Store)
     ended = [Ended(one, settled(one), (customer,), saw("sub_1", "a")), Ended(two, settled(two), (), saw("sub_2", "b"))]
     store.write(lambda conn: subjects.finish(conn, ended))
     assert kept(store) == {str(two.ref)}
+    assert [row_of(store, one.ref.id).state, row_of(store, two.ref.id).state] == ["due", "idle"]
+    assert [again.ref for again in take_due(store)] == [one.ref]  # at once: nobody died
 
 
 def test_a_content_that_was_seen_before_is_kept_once(store: Store) -> None:
