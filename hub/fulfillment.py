@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from hub import references
 from hub.errors import HubError, RetryableError
-from hub.inbox import KEPT_HEADERS
+from hub.inbox import COMMIT_S, KEPT_HEADERS
 from hub.ports import Asked, Connector
 from hub.store import NewReceipt, records
 from hub.wiring import Hub
@@ -94,5 +94,6 @@ def _keep(
             reason=reason,
             headers=json.dumps({name: headers[name] for name in KEPT_HEADERS if name in headers}),
             body=body,
-        )
+        ),
+        timeout_s=COMMIT_S,
     )

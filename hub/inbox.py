@@ -187,9 +187,8 @@ def _keep_conflict(store: Store, row: NewReceipt, first: int) -> str:
     digest = hashlib.sha256(row.body).hexdigest()[:16]
     reason = f"another body came with this id before (receipt {first}), which stands"
     log.error("receipt.conflict", event_id=row.external_id, first=first)
-    store.record(
-        replace(row, external_id=f"{row.external_id}#{digest}", outcome="conflict", reason=reason),
-    )
+    conflict = replace(row, external_id=f"{row.external_id}#{digest}", outcome="conflict", reason=reason)
+    store.record(conflict, timeout_s=COMMIT_S)
     key, text = f"conflict:{row.connection}:{row.external_id}", f"{row.external_id}: {reason}"
     store.write(lambda conn: records.raise_review(conn, key, "conflict", None, text))
     return "conflict"

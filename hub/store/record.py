@@ -88,7 +88,7 @@ class Store:
                     raise unavailable(error, self.engine.dialect) from error
         raise Unavailable("the record could not be written")  # unreachable, for the type checker
 
-    def record(self, receipt: NewReceipt, *, timeout_s: float = 3) -> bool:
+    def record(self, receipt: NewReceipt, *, timeout_s: float = 30) -> bool:
         """Commits a receipt and its subject's mark; False where it was there before. Repeatable."""
         return self.begin_record(receipt).wait(timeout_s)
 
