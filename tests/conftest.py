@@ -11,16 +11,17 @@ import os
 import tempfile
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import create_engine, text
+from sqlalchemy import Connection, create_engine, text
 
 from hub.store import Store
-from hub.store.migrate import upgrade
+from tests.records import upgrade
 
 SHARED = Path(__file__).parents[1] / ".." / "shared"
 _databases = itertools.count()
@@ -72,26 +73,55 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server.cleanup()
 
 
-def _no_flushing(url: str) -> None:
+def _no_flushing(server: str) -> None:
     """Commits wait for no disk: this server is not to outlive the run. Tests that crash one have their own."""
-    admin = create_engine(url.replace("postgresql://", "postgresql+psycopg://"), isolation_level="AUTOCOMMIT")
-    with admin.connect() as conn:
+    with _administered(server) as conn:
         for name in ("fsync", "full_page_writes"):
             conn.execute(text(f"ALTER SYSTEM SET {name} = off"))
         conn.execute(text("SELECT pg_reload_conf()"))
-    admin.dispose()
+
+
+@pytest.fixture(scope="session")
+def postgres_record(postgres: str) -> str:
+    """The name of a database with an empty record, to be copied; one for each worker of a run."""
+    name = f"empty_{os.getpid()}"
+    with _administered(postgres) as conn:
+        conn.execute(text(f"CREATE DATABASE {name}"))
+    store = Store(postgres.replace("/postgres?", f"/{name}?"))
+    upgrade(store)
+    store.close()
+    return name
 
 
 @pytest.fixture
-def postgres_url(postgres: str) -> Iterator[str]:
+def postgres_url(postgres: str, postgres_record: str) -> Iterator[str]:
+    """The URL of a database with an empty record."""
+    with _a_database(postgres, f"TEMPLATE {postgres_record} STRATEGY FILE_COPY") as url:
+        yield url
+
+
+@pytest.fixture
+def bare_postgres_url(postgres: str) -> Iterator[str]:
     """The URL of an empty database."""
+    with _a_database(postgres) as url:
+        yield url
+
+
+@contextmanager
+def _a_database(server: str, like: str = "") -> Iterator[str]:
     name = f"t_{os.getpid()}_{next(_databases)}"
-    admin = create_engine(postgres.replace("postgresql://", "postgresql+psycopg://"), isolation_level="AUTOCOMMIT")
-    with admin.connect() as conn:
-        conn.execute(text(f"CREATE DATABASE {name}"))
-    yield postgres.replace("/postgres?", f"/{name}?")
-    with admin.connect() as conn:
+    with _administered(server) as conn:
+        conn.execute(text(f"CREATE DATABASE {name} {like}"))
+    yield server.replace("/postgres?", f"/{name}?")
+    with _administered(server) as conn:
         conn.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@contextmanager
+def _administered(server: str) -> Iterator[Connection]:
+    admin = create_engine(server.replace("postgresql://", "postgresql+psycopg://"), isolation_level="AUTOCOMMIT")
+    with admin.connect() as conn:
+        yield conn
     admin.dispose()
 
 
@@ -104,6 +134,13 @@ def sqlite_url(tmp_path: Path) -> str:
 @pytest.fixture(params=["sqlite", "postgres"])
 def database_url(request: pytest.FixtureRequest) -> str:
     """A test with this runs on both databases."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@pytest.fixture(params=["sqlite", "bare_postgres"])
+def bare_url(request: pytest.FixtureRequest) -> str:
+    """A test with this runs on both databases, from nothing."""
     url: str = request.getfixturevalue(f"{request.param}_url")
     return url
 

@@ -33,9 +33,9 @@ from hub.failpoint import FailpointError
 from hub.inbox import accept
 from hub.runtime import EmbeddedRedis, free_port, this_hub, wait_for_port
 from hub.store import Store, subjects
-from hub.store.migrate import upgrade
 from hub.store.schema import db_now, lease, subject
 from tests import forking
+from tests.records import upgrade
 
 logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
 Post = tuple[bytes, dict[str, str]]

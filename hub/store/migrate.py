@@ -20,6 +20,8 @@ def upgrade(store: Store) -> str:
     Repeatable, by several machines at once too, and while processes of the release before work. Unavailable where
     others hold what it needs to lock for longer than 5 s: nothing was changed then.
     """
+    if current(store) == HEAD:
+        return HEAD
     from alembic import command  # noqa: PLC0415  (only here: no other process needs it)
     from alembic.config import Config  # noqa: PLC0415
 

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from hub import portal, users, wiring
-from hub.store.migrate import upgrade
 from sandbox.customers import shelf
 from tests.hub.browsing import served
 from tests.hub.factory import a_hub, consumers, fill
+from tests.records import upgrade
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 PASSWORD = "correct horse battery"

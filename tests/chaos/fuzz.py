@@ -16,9 +16,9 @@ from hub import keys
 from hub.keys import SCOPES
 from hub.runtime import free_port, wait_for_port
 from hub.store import Store
-from hub.store.migrate import upgrade
 from tests.hub.doors import a_config, running
 from tests.hub.factory import fill
+from tests.records import upgrade
 
 CHECKS = (
     "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,"

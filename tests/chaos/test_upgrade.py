@@ -79,8 +79,8 @@ class Release:
 @pytest.mark.parametrize(
     ("database", "events"),
     [
-        ("postgres_url", 80),
-        pytest.param("postgres_url", 1000, marks=pytest.mark.full),
+        ("bare_postgres_url", 80),
+        pytest.param("bare_postgres_url", 1000, marks=pytest.mark.full),
         pytest.param("sqlite_url", 1000, marks=pytest.mark.full),
     ],
 )
@@ -152,8 +152,8 @@ def _changes(town: Town) -> int:
         return len(conn.execute(select(change.c.id).where(change.c.outcome.is_not(None))).all())
 
 
-def test_F20_two_machines_that_upgrade_at_once_upgrade_once(database_url: str) -> None:
-    stores = [Store(database_url) for _ in range(4)]
+def test_F20_two_machines_that_upgrade_at_once_upgrade_once(bare_url: str) -> None:
+    stores = [Store(bare_url) for _ in range(4)]
     with ThreadPoolExecutor(len(stores)) as pool:
         assert list(pool.map(upgrade, stores)) == [HEAD] * len(stores)
     with stores[0].read() as conn:

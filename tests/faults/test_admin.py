@@ -10,13 +10,13 @@ from sqlalchemy import func, select, update
 
 from hub.outbound.endpoints import By, Wish
 from hub.store import Store, schema
-from hub.store.migrate import upgrade
 from hub.web.app import create_app
 from hub.web.auth import MACHINES, Pace
 from tests.hub.browsing import Browser, served
 from tests.hub.doors import a_config
 from tests.hub.doors import hub as run
 from tests.hub.factory import LIFE, a_hub, fill
+from tests.records import upgrade
 from tests.world import a_town
 
 HELD = "stripe/subscription/sub_held"

@@ -15,9 +15,9 @@ from typing import Any
 
 from hub.runtime import free_port, this_hub, wait_for_port
 from hub.store import Store
-from hub.store.migrate import upgrade
 from tests import forking
 from tests.factories import a_signature
+from tests.records import upgrade
 from tests.world import SECRET, config_text
 
 REPOSITORY = Path(__file__).parents[2]

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from hub.store.migrate import upgrade
 from hub.usage.portfolio import Portfolio
 from hub.wiring import Hub
 from sandbox.customers import shelf
 from tests.hub.browsing import Browser, served
 from tests.hub.factory import a_hub
+from tests.records import upgrade
 
 
 @contextmanager

@@ -20,7 +20,6 @@ from hub.errors import PermanentError
 from hub.keys import SCOPES
 from hub.outbound import samples
 from hub.store import Store, calls
-from hub.store.migrate import upgrade
 from hub.store.schema import api_call, api_key, approval, audit, db_now, endpoint, subject
 from hub.web.api import guard
 from hub.web.api.document import document
@@ -33,6 +32,7 @@ from tests.hub.browsing import served
 from tests.hub.factory import LIFE, a_hub, a_subject, an_approval, fill
 from tests.hub.sink import a_sink
 from tests.hub.test_deliver import tell
+from tests.records import upgrade
 
 HELD = "stripe/subscription/sub_held"
 DOCUMENT = document(ROUTES)

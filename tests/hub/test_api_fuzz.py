@@ -21,12 +21,12 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from hub.keys import SCOPES
-from hub.store.migrate import upgrade
 from hub.web.api.document import document
 from hub.web.api.table import ROUTES
 from tests.hub.browsing import served
 from tests.hub.factory import a_hub, fill
 from tests.hub.test_api import key
+from tests.records import upgrade
 
 SCHEMA = schemathesis.openapi.from_dict(document(ROUTES))
 ASKS_VENDORS = {"check"}  # a second each; they are in `make fuzz`

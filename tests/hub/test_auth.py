@@ -12,11 +12,11 @@ from sqlalchemy import select, update
 from hub import users
 from hub.errors import PermanentError
 from hub.store import Store, schema
-from hub.store.migrate import upgrade
 from hub.web.app import create_app
 from hub.web.auth import MACHINES, Failures, local_path
 from tests.hub.browsing import Browser, served, text_of
 from tests.hub.factory import a_hub, fill
+from tests.records import upgrade
 
 PASSWORD = "correct horse battery"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from hub import settings, wiring
 from hub.bell import Bell
 from hub.store import Store
-from hub.store.migrate import upgrade
 from tests.hub.doors import a_config, running
+from tests.records import upgrade
 
 
 def test_without_an_address_nothing_is_asked_of_any_redis() -> None:

@@ -23,10 +23,11 @@ from hub import __version__, approvals, asking, drain, wiring
 from hub.outbound.filters import Filter
 from hub.settings import load
 from hub.store import Store, outbound, subjects
-from hub.store.migrate import HEAD, upgrade
+from hub.store.migrate import HEAD
 from hub.store.schema import approval, audit, subject
 from tests.factories import a_ref
 from tests.hub.doors import a_config, environ, hub
+from tests.records import upgrade
 from tests.world import Vendors
 
 OK, ATTENTION, USAGE, CONFIGURATION, NOT_FOUND, NOT_AVAILABLE = range(6)

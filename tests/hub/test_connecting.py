@@ -20,10 +20,10 @@ from hub import connecting
 from hub.errors import ConfigurationError
 from hub.references import pseudonym
 from hub.store import Store
-from hub.store.migrate import upgrade
 from tests.hub.doors import a_config
 from tests.hub.doors import hub as run
 from tests.hub.factory import SECRET, a_hub
+from tests.records import upgrade
 
 OK, ATTENTION, CONFIGURATION, NOT_FOUND, NOT_AVAILABLE = 0, 1, 3, 4, 5
 URL = "https://hub.example.com"

@@ -12,10 +12,10 @@ import pytest
 from sqlalchemy import select
 
 from hub.store import Store, pages, records, schema
-from hub.store.migrate import upgrade
 from tests.hub import factory
 from tests.hub.browsing import Browser, served, text_of
 from tests.hub.factory import LIFE, a_hub, a_receipt, a_subject, fill
+from tests.records import upgrade
 
 HELD = "/subjects/stripe/subscription/sub_held"
 PAGES = (

@@ -10,13 +10,13 @@ from sqlalchemy import select
 from hub import users
 from hub.outbound import deliver
 from hub.outbound.clock import SCHEDULE
-from hub.store.migrate import upgrade
 from hub.store.schema import audit
 from hub.wiring import Hub
 from tests.hub.browsing import Browser, served, text_of
 from tests.hub.factory import a_hub
 from tests.hub.sink import Sink, a_sink
 from tests.hub.test_deliver import BELL, add, an_office, due_now, states, tell, the_endpoint
+from tests.records import upgrade
 
 
 @pytest.fixture

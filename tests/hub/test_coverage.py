@@ -11,10 +11,10 @@ import pytest
 from hub import coverage
 from hub.coverage import Unnamed
 from hub.store import records
-from hub.store.migrate import upgrade
 from hub.store.records import UnmappedKeys
 from hub.wiring import Hub
 from tests.hub.factory import a_hub, a_subject, an_observation
+from tests.records import upgrade
 
 
 @pytest.fixture

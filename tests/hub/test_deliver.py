@@ -31,11 +31,11 @@ from hub.outbound.filters import Filter
 from hub.outbound.sending import Sender
 from hub.outbound.targets import allowed
 from hub.store import Store, outbound, records, stream
-from hub.store.migrate import upgrade
 from hub.store.outbound import Again
 from hub.store.schema import attempt, audit, db_now, delivery, endpoint, message, review
 from hub.stream.events import EntitlementState, Message, PurchaseFact
 from tests.hub.sink import Answer, Got, Handler, Sink, a_sink
+from tests.records import upgrade
 
 SECRET = b"a secret of the tests, long enough for all of them"
 BY = By(actor="ida", origin="test")

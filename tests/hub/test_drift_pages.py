@@ -14,11 +14,11 @@ from sqlalchemy import select
 from hub import drift, keys
 from hub.drift import KINDS
 from hub.store import Store, drifts, schema, subjects
-from hub.store.migrate import upgrade
 from hub.web.api.models import Drifts
 from hub.wiring import Hub
 from tests.hub.browsing import Browser, served, text_of
 from tests.hub.factory import a_drift, a_hub, fill
+from tests.records import upgrade
 
 
 @pytest.fixture

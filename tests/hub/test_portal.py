@@ -15,13 +15,13 @@ from sqlalchemy import select
 from hub import portal
 from hub.showing import link, write_digest
 from hub.store import schema
-from hub.store.migrate import upgrade
 from hub.usage.portfolio import Shelf
 from hub.wiring import Hub
 from sandbox.customers import shelf
 from tests.hub.browsing import Browser, text_of
 from tests.hub.factory import a_hub
 from tests.hub.portfolios import a_showing_hub
+from tests.records import upgrade
 
 OTHERS = sorted({account.name for account in shelf().accounts.values()} - {"Brisa Labs"})
 PARTS = ("", "/1/seats.svg", "/1/needs.svg", "/1/months.csv")

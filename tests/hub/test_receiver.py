@@ -24,12 +24,12 @@ from sqlalchemy import select
 from hub.bell import Bell
 from hub.runtime import EmbeddedRedis, wait_for_port
 from hub.store import Store
-from hub.store.migrate import upgrade
 from hub.store.schema import receipt, review, subject
 from hub.web.gateway import TooLargeError, read_body
 from hub.web.receiver import FailureBudget
 from tests.factories import a_signature, an_event
 from tests.hub.doors import Answer, Door, a_config, a_door, running
+from tests.records import upgrade
 from tests.world import SECRET
 
 LIMIT = 256 * 1024

@@ -23,12 +23,12 @@ from hub.domain import UsageSummary
 from hub.errors import ConfigurationError
 from hub.ports import Connector, Outcome
 from hub.store import Store, pushes
-from hub.store.migrate import upgrade
 from hub.store.schema import crm_push, review
 from hub.store.schema import worth as kept_worth
 from tests.conformance import deps
 from tests.connectors.salesforce.conftest import a_summary
 from tests.hub.doors import a_config, hub
+from tests.records import upgrade
 
 SUMMARY = "License_Usage_Summary__c"
 

@@ -23,7 +23,6 @@ from hub import checking
 from hub.domain import Entitlement
 from hub.ports import Connector
 from hub.store import Store, prune, records, stream, subjects
-from hub.store.migrate import upgrade
 from hub.store.schema import audit, change, entitlement, intent, message, receipt, review, sequence
 from hub.store.stream import Placed
 from hub.store.subjects import Lease
@@ -32,6 +31,7 @@ from hub.stream.state import LISTED
 from hub.stream.tail import tail, verify
 from tests.factories import NOW, YEAR, a_receipt, a_ref, an_entitlement, an_event
 from tests.hub.factory import a_hub
+from tests.records import upgrade
 
 REPOSITORY = Path(__file__).parents[2]
 STRIPE = {"stripe": Connector(name="stripe", kind="stripe", ref="stripe", webhooks=StripeWebhooks("stripe", ["s"]))}

@@ -19,10 +19,10 @@ from hub.domain import Ref
 from hub.errors import LeaseLost
 from hub.leases import LeaseBook
 from hub.store import Store, subjects
-from hub.store.migrate import upgrade
 from hub.store.schema import db_now, lease, subject
 from hub.store.subjects import ENDING, Ended, Lease, Leased
 from tests.factories import a_receipt, a_ref
+from tests.records import upgrade
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -394,7 +394,7 @@ CONTENDER = """
 import sys, time
 from hub.domain import Ref
 from hub.store import Store, subjects
-from hub.store.migrate import upgrade
+from tests.records import upgrade
 from hub.errors import LeaseLost
 store, name, until = Store(sys.argv[1]), sys.argv[2], time.monotonic() + 1.5
 while time.monotonic() < until:

@@ -18,10 +18,10 @@ from sqlalchemy.exc import IntegrityError
 
 from hub.errors import HubError, Unavailable
 from hub.store import Store, records
-from hub.store.migrate import upgrade
 from hub.store.schema import cursor, receipt, subject
 from hub.store.writer import Job
 from tests.factories import a_receipt
+from tests.records import upgrade
 
 
 class Odd(Exception):

@@ -20,13 +20,13 @@ from hub.errors import PermanentError
 from hub.ports import Licensing
 from hub.settings import Retention, Usage
 from hub.store import Store, records, seats
-from hub.store.migrate import upgrade
 from hub.usage.files import Format
 from hub.usage.histories import histories, history
 from hub.usage.months import months
 from hub.usage.seatdays import SeatDay
 from tests.factories import an_entitlement
 from tests.hub.doors import a_config, hub
+from tests.records import upgrade
 
 NOBODY = cast("Licensing", None)  # importing asks no vendor anything
 TODAY = datetime.now(UTC).date()
