@@ -109,10 +109,18 @@ class _Worker:
         if len(batch) == room:
             self._bell.ring()  # there may be more: others may join
         told = briefs(self._shop, batch) if batch else {}
-        for leased in batch:
-            self._pool.submit(self._look, leased, told.get(leased.ref))
         self._at_work.update(leased.ref.source for leased in batch)
+        for leased in batch:
+            self._begin(leased, told.get(leased.ref))
         return len(batch)
+
+    def _begin(self, leased: Leased, brief: Brief | None) -> None:
+        """In a thread; where none is to be had, the subject goes back as it was."""
+        try:
+            self._pool.submit(self._look, leased, brief)
+        except RuntimeError as error:
+            log.warning("look.not_begun", subject=str(leased.ref), error=str(error))
+            self._ended.put((leased.ref.source, Ended(leased, leased.row)))
 
     def reap(self) -> None:
         """Ends what has ended by now, together, so that ends share commits. Waits a moment where nothing has."""
@@ -130,7 +138,11 @@ class _Worker:
             most = 1 if any(failing.values()) else room  # one look is enough to try a vendor
             return subjects.lease_due(conn, holder, ttl, most, without=_waiting(self._shop, failing), room=shares)
 
-        leased = self._shop.store.write(unit)
+        try:
+            leased = self._shop.store.write(unit)
+        except Unavailable as error:  # what is at work still ends
+            log.warning("drain.record_away", error=str(error))
+            return []
         self._book.keep([one.lease for one in leased], began)
         return leased
 
@@ -145,6 +157,9 @@ class _Worker:
         try:
             # On a stop what has not begun goes back as it was.
             end = Ended(leased, leased.row) if self._stop() else look_at(self._shop, self._book, leased, brief)
+        except Exception as error:
+            log.exception("look.failed", subject=str(leased.ref))
+            end = _failed(self._shop, leased, error)
         finally:
             self._ended.put((leased.ref.source, end))
 
@@ -203,9 +218,11 @@ def _end_alone(shop: Shop, one: Ended) -> None:
         _write_ends(shop, [one])
     except Exception as error:
         log.exception("look.failed", subject=str(one.leased.ref))
-        failed = failed_by(error)
-        row = after_look(one.leased.row, failed, one.leased.at, one.leased.now(), shop.timing)
-        _write_ends(shop, [Ended(one.leased, row, one.also)])
+        _write_ends(shop, [_failed(shop, one.leased, error, one.also)])
+
+
+def _failed(shop: Shop, leased: Leased, error: Exception, also: tuple[Lease, ...] = ()) -> Ended:
+    return Ended(leased, after_look(leased.row, failed_by(error), leased.at, leased.now(), shop.timing), also)
 
 
 def look_now(shop: Shop, ref: Ref) -> lifecycle.Result | None:
