@@ -10,7 +10,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Self
 
 from hub.errors import HubError, LeaseLost
@@ -27,7 +27,7 @@ class LeaseBook:
         self.holder = f"{os.getpid()}-{secrets.token_hex(4)}"
         self.ttl_s = ttl_s
         self._store = store
-        self._ends: dict[str, float] = {}
+        self._ends: dict[str, tuple[int, float]] = {}  # fence and end, by key
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -51,36 +51,35 @@ class LeaseBook:
     def keep(self, leases: Iterable[Lease], began: float) -> None:
         """Notes leases that were taken by an UPDATE sent at `began` (monotonic)."""
         with self._lock:
-            self._ends.update({lease.key: began + self.ttl_s for lease in leases})
+            self._ends.update({lease.key: (lease.fence, began + self.ttl_s) for lease in leases})
 
     def forget(self, leases: Iterable[Lease]) -> None:
-        """These were released."""
+        """These were released. One that another look of this process has taken since is that one's, and stays."""
         with self._lock:
             for lease in leases:
-                self._ends.pop(lease.key, None)
+                if self._ends.get(lease.key, (None, 0.0))[0] == lease.fence:
+                    del self._ends[lease.key]
 
     def check(self, lease: Lease) -> None:
         """Raises LeaseLost where the lease may have ended: ask before each outside call."""
-        end = self._ends.get(lease.key)
-        if end is None or time.monotonic() >= end:
+        fence, end = self._ends.get(lease.key, (None, 0.0))
+        if fence != lease.fence or time.monotonic() >= end:
             raise LeaseLost(f"the lease on {lease.key} has ended")
 
     def _renew_for_ever(self) -> None:
         while not self._stop.wait(self.ttl_s / RENEWALS):
             with self._lock:
-                keys = list(self._ends)
-            if keys:
-                self._renew(keys)
+                held = {key: fence for key, (fence, _) in self._ends.items()}
+            if held:
+                self._renew(held)
 
-    def _renew(self, keys: list[str]) -> None:
+    def _renew(self, held: Mapping[str, int]) -> None:
         began = time.monotonic()
         try:
-            renewed = self._store.write(lambda conn: subjects.renew(conn, self.holder, keys, self.ttl_s))
+            renewed = self._store.write(lambda conn: subjects.renew(conn, self.holder, list(held), self.ttl_s))
         except HubError:
             return  # the next round tries again; until then the known ends stand
         with self._lock:
-            for key in self._ends.keys() & set(keys):
-                if key in renewed:
-                    self._ends[key] = began + self.ttl_s
-                else:
-                    self._ends[key] = 0.0  # taken over
+            for key, fence in held.items():
+                if self._ends.get(key, (None, 0.0))[0] == fence:  # else released, or taken anew, meanwhile
+                    self._ends[key] = (fence, began + self.ttl_s if key in renewed else 0.0)  # 0: taken over

@@ -26,6 +26,9 @@ from tests.records import upgrade
 SHARED = Path(__file__).parents[1] / ".." / "shared"
 _databases = itertools.count()
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # the processes that tests start would all compile the hub anew
+# How long an example takes says how busy the machine is.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 

@@ -188,6 +188,19 @@ def test_I6_the_book_renews_what_it_holds(store: Store) -> None:
         assert take(store, holder="other") is None
 
 
+def test_I6_a_lease_that_was_taken_anew_is_not_forgotten_with_the_one_before(store: Store) -> None:
+    with LeaseBook(store, ttl_s=60) as book:
+        before = book.take("customer:1")
+        assert before
+        store.write(lambda conn: subjects.release(conn, before))
+        now = book.take("customer:1")  # another look of this process, before the first one is forgotten
+        assert now
+        book.forget([before])
+        book.check(now)
+        with pytest.raises(LeaseLost):
+            book.check(before)
+
+
 def test_I6_the_book_notices_that_a_lease_was_taken_over(store: Store) -> None:
     with LeaseBook(store, ttl_s=1) as book:
         held = book.take("customer:1")
