@@ -14,13 +14,16 @@ from typing import TYPE_CHECKING
 import click
 
 from hub import shell
+from hub.money import money
 
 if TYPE_CHECKING:
     from hub.adopting import Match
     from hub.backtest import Backtest
     from hub.drift import Drift
+    from hub.stakes import Account
 
 TASKS = 500  # the newest
+UNKNOWN = "unknown"
 SHOWN = 40  # rows that are printed; --json has all
 
 
@@ -46,11 +49,27 @@ def backtest(*, file: Path, since: datetime | None, as_json: bool) -> None:
 
 
 def _tell_backtest(told: Backtest) -> None:
+    from hub.stakes import accounts_of  # noqa: PLC0415
+
     for line in told.summary():
         shell.out.print(shell.plain(line))
-    rows = [(x.subject, x.entitlement or x.offering, x.field, x.today, x.then, x.because) for x in told.differences]
-    _table(("Subject", "Entitlement", "Field", "Today", "Then", "Because"), rows)
+    accounts = [
+        (x.customer, x.licenses, x.seats_today, x.seats_then, x.losing, _worth(x)) for x in accounts_of(told.stakes)
+    ]
+    _table(("Customer", "Licenses", "Seats today", "Then", "Losing", "Worth"), accounts)
+    worth = {x.entitlement: money(x.value) for x in told.stakes if x.value}
+    rows = [
+        (x.subject, x.entitlement or x.offering, x.field, x.today, x.then, worth.get(x.entitlement, UNKNOWN), x.because)
+        for x in told.differences
+    ]
+    _table(("Subject", "Entitlement", "Field", "Today", "Then", "Worth", "Because"), rows)
     _table(("Subject", "Entitlement", "Would be sent"), [tuple(one.values()) for one in told.sends])
+
+
+def _worth(one: Account) -> str:
+    """The sum of each currency; how many licenses nobody told of."""
+    told = [money(sum_) for sum_ in one.value] + ([f"{one.unknown} {UNKNOWN}"] if one.value and one.unknown else [])
+    return " + ".join(told) or UNKNOWN
 
 
 def _table(names: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
