@@ -82,13 +82,14 @@ def _table(names: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
 
 
 @click.option("--apply", "which", multiple=True, metavar="CLASS|ID", help="Repair these; may be repeated.")
-@click.option("--recorded", is_flag=True, help="By the record alone: ask the licensing system nothing.")
+@click.option("--recorded", is_flag=True, help="By the record alone: ask no vendor anything.")
 def drift(*, which: Sequence[str], recorded: bool, as_json: bool) -> None:
-    """Say where sales, licenses and CRM disagree, with each repair and its risk; --apply makes looks due, or tasks."""
+    """Say where sales, licenses and CRM disagree, each with its repair and risk; --apply makes that due, or tasks."""
+    from hub import comparing  # noqa: PLC0415
     from hub import drift as it  # noqa: PLC0415
 
     hub = shell.ready_hub()
-    found = [*it.find(hub.store, hub.connectors, hub.rules, hub.licensing, ask=not recorded)]
+    found = [*comparing.find(hub, ask=not recorded)]
     chosen = [one for one in found if one.kind in which or one.id in which]
     if lost := [one for one in which if one not in it.KINDS and one not in {x.id for x in found}]:
         shell.fail(
@@ -118,7 +119,7 @@ def _tell_drift(found: Sequence[Drift], done: Sequence[Drift], *, asked: bool) -
     rows = [(x.id, x.customer, x.problem, x.how, x.risk or "none", x.waiting or x.repair) for x in found]
     _table(("Id", "Customer", "Problem", "Repair", "Risk", "State"), rows)
     if asked:
-        shell.out.print(f"{len(done):,} applied: looks are due, or tasks are open.")
+        shell.out.print(f"{len(done):,} applied: looks or pushes are due, or tasks are open.")
 
 
 @click.option("--apply", "which", multiple=True, metavar="all|ID", help="Adopt these; all: what is not ambiguous.")

@@ -51,12 +51,14 @@ class SalesforceCrm:
     def differences(self, records: Sequence[CrmRecord]) -> Iterator[FieldChange]:
         """What a push of these would change, read now (hub.ports.Crm)."""
         for _, alike in _grouped(records):
-            if alike[0].object == f.FILE:
-                yield from (_file_change(record, self._file(record)) for record in alike)
-                continue
-            now = self._current(alike)
-            for record in alike:
-                yield from _changes(record, now.get(_folded(record.key_field, record.key)))
+            for part in batched(alike, IN_A_QUERY):
+                self.client.check_budget()
+                if alike[0].object == f.FILE:
+                    yield from (_file_change(record, self._file(record)) for record in part)
+                    continue
+                now = self._current(part)
+                for record in part:
+                    yield from _changes(record, now.get(_folded(record.key_field, record.key)))
 
     def push(self, records: Sequence[CrmRecord]) -> Iterator[PushResult]:
         """Makes each record so, one result each (hub.ports.Crm)."""
@@ -245,7 +247,13 @@ def _changes(record: CrmRecord, now: Mapping[str, Any] | None) -> Iterator[Field
     for name, then in _scalars(record.fields):
         if not _same(held.get(name), then):
             yield FieldChange(
-                object=record.object, key=record.key, field=name, now=held.get(name), then=then, about=record.about
+                object=record.object,
+                key=record.key,
+                field=name,
+                now=held.get(name),
+                then=then,
+                about=record.about,
+                there=now is not None,
             )
 
 
@@ -267,5 +275,11 @@ def _same(now: Json, then: Json) -> bool:
 def _file_change(record: CrmRecord, document: str | None) -> FieldChange:
     then = f"{len(record.content)} bytes, " + ("as a new version" if document else "as a new file")
     return FieldChange(
-        object=record.object, key=record.key, field="VersionData", now=document, then=then, about=record.about
+        object=record.object,
+        key=record.key,
+        field="VersionData",
+        now=document,
+        then=then,
+        about=record.about,
+        there=document is not None,
     )

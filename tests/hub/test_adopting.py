@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import select
 
-from hub import adopting, drift
+from hub import adopting, comparing
 from hub.adopting import Match
 from hub.cli import main
 from hub.domain import CreateCustomer, CreateGroup
@@ -63,7 +63,7 @@ def test_what_is_adopted_is_brought_in_step_and_never_made_again(world: World) -
     assert world.settle()
     assert len(world.grants()) == 1
     hub = world.hub
-    assert [*drift.find(hub.store, hub.connectors, hub.rules, hub.licensing)] == []
+    assert [*comparing.find(hub)] == []
     with hub.store.read() as conn:
         (why,) = conn.execute(select(t.audit.c.detail).where(t.audit.c.action == "adopt")).scalars()
     assert customer in why["because"]
