@@ -50,7 +50,8 @@ class SalesforceCrm:
 
     def differences(self, records: Sequence[CrmRecord]) -> Iterator[FieldChange]:
         """What a push of these would change, read now (hub.ports.Crm)."""
-        for _, alike in _grouped(records):
+        self.columns.forget()  # a field that an admin took away meanwhile costs its column, not the answer
+        for _, alike in _grouped([fit for one in records if (fit := self.columns.fit(one))]):
             for part in batched(alike, IN_A_QUERY):
                 self.client.check_budget()
                 if alike[0].object == f.FILE:

@@ -74,6 +74,10 @@ def test_what_somebody_wrote_on_a_line_that_was_told_is_found_and_told_again_wit
     (line,) = desk.lines(one)
     assert (line["License_Status__c"], line["License_Code__c"]) == ("on", code)
     assert [one for one in comparing.find(desk.hub) if one.kind == "edited"] == []
+    desk.org.hidden.add("opportunitylineitem.license_error__c")  # an admin took the field away
+    desk.org.change("OpportunityLineItem", line["Id"], License_Status__c="off")
+    assert {one.kind for one in comparing.find(desk.hub)} >= {"edited"}
+    assert "unasked" not in {one.kind for one in comparing.find(desk.hub)}
 
 
 def test_a_sale_that_is_not_won_grants_nothing(desk: Desk) -> None:
