@@ -78,10 +78,12 @@ def keep(conn: Connection, connection: str, done: Sequence[tuple[PushResult, str
 
 
 def drop_lacks(conn: Connection, connection: str, still: Sequence[PushResult]) -> None:
-    """Fields and customers that were lacking and are not any more: their rows go, their review tasks close."""
+    """Objects, fields and customers that were lacking and are not any more: their rows go, their review tasks close."""
     left = {(one.object, one.key) for one in still}
-    gone = (_P.connection == connection) & _P.outcome.in_([Outcome.DEGRADED, Outcome.UNMATCHED, Outcome.AMBIGUOUS])
-    for row in conn.execute(select(_P.object, _P.key).where(gone)).all():
+    lacking = (_P.key == "") | (_P.about == _P.object + "." + _P.key)  # an object, or a field that is a key
+    of_these = _P.outcome.in_([Outcome.DEGRADED, Outcome.UNMATCHED, Outcome.AMBIGUOUS])
+    gone = of_these | ((_P.outcome == Outcome.REFUSED) & lacking)
+    for row in conn.execute(select(_P.object, _P.key).where(_P.connection == connection, gone)).all():
         if (row.object, row.key) in left:
             continue
         mine = (_P.connection == connection) & (_P.object == row.object) & (_P.key == row.key)
