@@ -192,18 +192,29 @@ def test_by_the_record_alone_no_crm_is_asked(company: Company) -> None:
     assert len(company.org.call_log) == before
 
 
-@pytest.mark.parametrize("what", ["revoked", "spent"])
-def test_a_crm_that_can_t_be_asked_is_told_and_the_rest_goes_on(company: Company, what: str) -> None:
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("a scope is gone", "MISSING_SCOPES"),
+        ("the portal's share is spent", "daily API requests are used"),
+        ("the org's share is spent", "daily API requests are used"),
+    ],
+)
+def test_a_crm_that_can_t_be_asked_is_told_and_the_rest_goes_on(company: Company, what: str, said: str) -> None:
     company.edit(SUMMARY, Seats_Licensed__c=7)
-    if what == "revoked":
+    company.portal.rows[COMPANY][company.company]["license_seats"] = "9"
+    name, left = "hs", f"edited:sf/{SUMMARY}/{company.entitlement}"
+    if what == "a scope is gone":
         company.portal.scopes.clear()
-    else:
+    elif what == "the portal's share is spent":
         company.portal.used = int(company.portal.daily * 0.9)
+    else:
+        company.org.admin("usage", {"used": 90_000, "limit": 100_000})
+        name, left = "sf", f"edited:hs/companies/{company.company}"
     found = company.found()
-    assert set(found) == {f"edited:sf/{SUMMARY}/{company.entitlement}", "unasked:hs"}
-    unasked = found["unasked:hs"]
-    assert not unasked.can_apply
-    assert ("MISSING_SCOPES" if what == "revoked" else "daily API requests are used") in unasked.problem
+    assert set(found) == {left, f"unasked:{name}"}
+    assert not found[f"unasked:{name}"].can_apply
+    assert said in found[f"unasked:{name}"].problem
 
 
 def test_a_licensing_system_that_can_t_be_asked_is_told_and_all_is_compared_again_after_an_hour(
