@@ -12,7 +12,7 @@ from connectors.hubspot import fields as f
 from connectors.hubspot.client import Answer, Client, batched, mend_of
 from connectors.hubspot.matching import Company, Deal, companies
 from connectors.hubspot.settings import Settings
-from connectors.whose import pair
+from connectors.whose import as_kept, pair
 from hub.domain import AccountUsage, Json, UsageRollUp
 from hub.errors import Hold, PermanentError, RetryableError
 from hub.ports import CrmRecord, FieldChange, Outcome, PushResult, Worth
@@ -222,7 +222,7 @@ def _sent_as(one: CrmRecord) -> dict[str, Json]:
 def _changes(one: CrmRecord, now: Mapping[str, Any] | None) -> Iterator[FieldChange]:
     for name, then in one.fields.items():
         held = (now or {}).get(name) or None
-        if name != f.TO_COMPANY and held != (then or None):
+        if name != f.TO_COMPANY and as_kept(held) != as_kept(then or None):
             yield FieldChange(
                 object=one.object,
                 key=one.key,

@@ -15,6 +15,7 @@ from connectors.salesforce.errors import LOCKED, Said
 from connectors.salesforce.matching import IN_A_QUERY, accounts, key_of
 from connectors.salesforce.records import records_of
 from connectors.salesforce.settings import Settings
+from connectors.whose import as_kept
 from hub.domain import AccountUsage, Json
 from hub.errors import Hold, HubError, PermanentError, RetryableError
 from hub.ports import CrmRecord, FieldChange, Outcome, PushResult
@@ -270,7 +271,7 @@ def _scalars(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 def _same(now: Json, then: Json) -> bool:
     if isinstance(now, int | float) and isinstance(then, int | float):
         return abs(now - then) < 1e-9  # noqa: PLR2004  (Salesforce gives 5 back as 5.0)
-    return now == then
+    return as_kept(now) == as_kept(then)
 
 
 def _file_change(record: CrmRecord, document: str | None) -> FieldChange:

@@ -27,8 +27,10 @@ def put(conn: Connection, entitlement: str, rows: Iterable[Mapping[str, str]]) -
 
 
 def of(conn: Connection, entitlement: str) -> list[Row[Any]]:
-    """Those of this license that are to be decided, by purchase."""
-    stmt = select(t.candidate).where(_C.entitlement == entitlement, _OPEN)
+    """Those of this license that are to be decided, but for purchases that have a license of the offering by now."""
+    e = t.entitlement.c
+    licensed = select(e.id).where(e.subject == _C.purchase, e.offering == _C.offering).exists()
+    stmt = select(t.candidate).where(_C.entitlement == entitlement, _OPEN, ~licensed)
     return list(conn.execute(stmt.order_by(_C.purchase)))
 
 

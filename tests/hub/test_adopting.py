@@ -20,7 +20,7 @@ from hub.domain import CreateCustomer, CreateGroup
 from hub.store import Store, candidates
 from hub.store import schema as t
 from tests.hub.browsing import Browser, served, text_of
-from tests.hub.factory import LIFE, a_doubt
+from tests.hub.factory import LIFE, a_doubt, an_entitlement
 from tests.world import World
 
 
@@ -254,7 +254,11 @@ def test_a_purchase_gets_no_second_license_of_an_offering(world: World) -> None:
 
 
 def test_what_is_in_doubt_is_kept_and_decided_on_both_databases(store: Store) -> None:
+    store.write(lambda conn: an_entitlement(conn, LIFE, "ent_own"))
     store.write(a_doubt)
+    with store.read() as conn:
+        assert [one.purchase for one in adopting.asked(conn, "ent_loose")] == ["stripe/subscription/sub_other"]
+    store.write(lambda conn: conn.execute(t.entitlement.delete()))
     with store.read() as conn:
         assert [one.purchase for one in adopting.asked(conn, "ent_loose")] == [LIFE, "stripe/subscription/sub_other"]
     store.write(lambda conn: candidates.put(conn, "ent_else", [kept(conn, "ent_loose", LIFE)]))

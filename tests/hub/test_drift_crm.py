@@ -180,8 +180,10 @@ def test_what_was_judged_since_the_push_is_no_disagreement_until_a_push_should_h
     assert company.found() == {}
 
 
-def test_days_that_pass_by_themselves_are_nobody_s_edit(company: Company) -> None:
-    company.edit(SUMMARY, As_Of__c="2020-01-01")
+def test_days_that_pass_and_texts_as_a_crm_keeps_them_are_nobody_s_edit(company: Company) -> None:
+    company.edit(SUMMARY, As_Of__c="2020-01-01", Evidence__c="Use fell. ", Seats_Licensed__c=5.0)
+    row = company.portal.rows[COMPANY][company.company]
+    row["license_products"] = row["license_products"].replace("\n", "\r\n") + "\r\n"
     assert company.found() == {}
 
 
