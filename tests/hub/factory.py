@@ -197,6 +197,7 @@ REASONS = {
     "enabled": {"rule": "enabled_while", "because": "the purchase is active", "lines": ["si_1"]},
 }
 LIFE = "stripe/subscription/sub_life"
+PARKED = "stripe/subscription/sub_parked"
 
 
 def a_review(conn: Connection, subject: str | None, text: str, kind: str = "seats in use") -> int:
@@ -331,7 +332,7 @@ def a_world(conn: Connection) -> None:
     a_life(conn)
     parked = a_subject(
         conn,
-        "stripe/subscription/sub_parked",
+        PARKED,
         state="parked",
         cause="unmapped",
         customer_name="Meridian Geo",
@@ -453,12 +454,12 @@ def drifts() -> list[Drift]:
 
 def a_doubt(conn: Connection) -> None:
     """A license that was there before the hub and may be of two purchases, and the task that asks a person."""
-    subject = "stripe/subscription/sub_life"
+    subject = PARKED
     license_ = "PRO-100, 20 seats, until 30 Mar 2027, of ACME  Ltd, account legacy-1, order legacy-7"
     known = {"offering": "PRO-100", "license": license_, "account": "legacy-1"}
     because = "its customer has the buyer's name, and it is of the same offering"
     rows = [
-        {"purchase": subject, "customer": "Larkspur Studio", "because": because, "drifts": "seats 20 → 5"},
+        {"purchase": subject, "customer": "Meridian Geo", "because": because, "drifts": "seats 20 → 5"},
         {"purchase": "stripe/subscription/sub_other", "customer": "Acme Ltd", "because": because, "drifts": ""},
     ]
     candidates.put(conn, "ent_loose", [{**known, **row, "alias": f"stripe:{row['customer']}"} for row in rows])

@@ -20,7 +20,7 @@ from hub.domain import CreateCustomer, CreateGroup
 from hub.store import Store, candidates
 from hub.store import schema as t
 from tests.hub.browsing import Browser, served, text_of
-from tests.hub.factory import LIFE, a_doubt, an_entitlement
+from tests.hub.factory import PARKED, a_doubt, an_entitlement
 from tests.world import World
 
 
@@ -254,21 +254,21 @@ def test_a_purchase_gets_no_second_license_of_an_offering(world: World) -> None:
 
 
 def test_what_is_in_doubt_is_kept_and_decided_on_both_databases(store: Store) -> None:
-    store.write(lambda conn: an_entitlement(conn, LIFE, "ent_own"))
+    store.write(lambda conn: an_entitlement(conn, PARKED, "ent_own"))
     store.write(a_doubt)
     with store.read() as conn:
         assert [one.purchase for one in adopting.asked(conn, "ent_loose")] == ["stripe/subscription/sub_other"]
     store.write(lambda conn: conn.execute(t.entitlement.delete()))
     with store.read() as conn:
-        assert [one.purchase for one in adopting.asked(conn, "ent_loose")] == [LIFE, "stripe/subscription/sub_other"]
-    store.write(lambda conn: candidates.put(conn, "ent_else", [kept(conn, "ent_loose", LIFE)]))
-    assert adopting.rule_out(store, "ent_loose", "no", "ann", "test") == [LIFE, "stripe/subscription/sub_other"]
+        assert [one.purchase for one in adopting.asked(conn, "ent_loose")] == ["stripe/subscription/sub_other", PARKED]
+    store.write(lambda conn: candidates.put(conn, "ent_else", [kept(conn, "ent_loose", PARKED)]))
+    assert adopting.rule_out(store, "ent_loose", "no", "ann", "test") == ["stripe/subscription/sub_other", PARKED]
     assert adopting.rule_out(store, "ent_loose", "no", "ann", "test") == []
     store.write(a_doubt)  # found again: what was ruled out stays so
     with store.read() as conn:
         assert adopting.asked(conn, "ent_loose") == []
         assert set(candidates.ruled_out(conn).values()) == {"ann: no"}
-    store.write(lambda conn: candidates.decided(conn, "ent_third", LIFE, "PRO-100"))
+    store.write(lambda conn: candidates.decided(conn, "ent_third", PARKED, "PRO-100"))
     with store.read() as conn:
         assert adopting.asked(conn, "ent_else") == []  # its purchase has a license now
 
