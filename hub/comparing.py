@@ -34,7 +34,7 @@ OF_THE_CRM = {
     Outcome.LATER: "untold",
     Outcome.DEGRADED: "untold",
 }
-ASK_AGAIN_S = 3600.0  # where a system could not be asked, the clock compares again after this
+ASK_AGAIN_S = 3600.0  # where the licensing system could not be asked, the clock compares again after this
 FIELDS_TOLD, LONGEST = 8, 60  # fields that an item names, and how much of each value
 _P = t.crm_push
 
@@ -107,12 +107,13 @@ def of_purchase(one: Recorded, wanted: Implied) -> Iterator[Drift]:
 def keep_if_due(hub: Hub) -> None:
     """Compares everything once a day (`timing.full_sweep`), and keeps what was found.
 
-    After an hour already where a system could not be asked.
+    After an hour already where the licensing system could not be asked; what a CRM holds can wait for the next day.
     """
     with hub.store.read() as conn:
         last, now = drifts.counts(conn), subjects.now(conn)
+        unasked = drifts.called(conn, [f"unasked:{hub.licensing.name}"])
     every = hub.settings.timing.full_sweep
-    if last is not None and last[0].get("unasked"):
+    if unasked:
         every = min(every, ASK_AGAIN_S)
     if last is None or now - last[1] >= every:
         keep(hub.store, [*find(hub)])
