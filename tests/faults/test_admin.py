@@ -102,7 +102,7 @@ def test_S21_no_word_in_a_search_or_filter_is_anything_but_a_word(console: tuple
         for page in ("/", "/receipts", "/subjects", "/entitlements", "/drift", "/find"):
             answer = browser.http.get(browser.base + page, params=dict.fromkeys(names, word), timeout=10)
             assert answer.status_code in {200, 404}, (page, word, answer.status_code)
-        for page in ("/receipts/", "/subjects/", "/entitlements/"):
+        for page in ("/receipts/", "/subjects/", "/entitlements/", "/adopt/"):
             answer = browser.http.get(browser.base + page + word.replace("?", "%3F"), timeout=10)
             assert answer.status_code in {200, 404}, (page, word, answer.status_code)
     with store.read() as conn:
