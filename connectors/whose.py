@@ -1,4 +1,7 @@
-"""Whose record is whose, whatever the CRM: renewals and its open deals, and customers without a record of their own."""
+"""Whose record is whose, whatever the CRM: renewals and its open deals, and customers without a record of their own.
+
+And what two values of a field have in common, however a CRM keeps texts.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Protocol, TypeVar
 
-from hub.domain import AccountUsage, UsageRollUp
+from hub.domain import AccountUsage, Json, UsageRollUp
 from hub.ports import Outcome, PushResult
 
 
@@ -18,6 +21,11 @@ class Open(Protocol):
     def id(self) -> str: ...  # noqa: D102
     @property
     def close(self) -> date: ...  # noqa: D102
+
+
+def as_kept(value: Json) -> Json:
+    """A text without what CRMs drop or change when they keep one: blanks around it, and how its lines end. Pure."""
+    return "\n".join(value.split("\r\n")).strip() or None if isinstance(value, str) else value
 
 
 Deal = TypeVar("Deal", bound=Open)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from hub import catalog, settings
+from hub import catalog, settings, stakes
 from hub import decide as d
 from hub.domain import Change, Entitlement, Json, License
 from hub.errors import ConfigurationError
@@ -21,7 +21,8 @@ from hub.policy import Rules, guard_budget
 from hub.ports import Connector
 from hub.reconcile.wording import in_words, license_in_words, reasons_of
 from hub.recorded import Implied, Recorded, batches, business_now, count, implied, offerings
-from hub.store import Store, records
+from hub.stakes import Stake
+from hub.store import Store, records, worths
 
 TELL_FROM = 2000  # purchases from which on the progress is worth telling
 FIELDS = ("offering", "seats", "overdraft", "expires_at", "maintenance_until", "enabled")
@@ -60,6 +61,7 @@ class Backtest:
     seats_today: int = 0
     seats_then: int = 0
     differences: list[Difference] = field(default_factory=list)
+    stakes: list[Stake] = field(default_factory=list)
     sends: list[dict[str, str]] = field(default_factory=list)
     shrinkings: Counter[str] = field(default_factory=Counter)
     waits: dict[str, int] = field(default_factory=dict)
@@ -80,6 +82,7 @@ class Backtest:
             f"{self.subjects:,} of {self.purchases:,} purchases would differ; {len(self.sends):,} writes would follow.",
             f"Seats: {self.seats_today:,} today, {self.seats_then:,} then ({self.seats_then - self.seats_today:+,}).",
         ]
+        lines += stakes.in_sentences(self.stakes)
         lines += [f"{name}: {number:,}" for name, number in self.by_field.items()]
         lines += [
             f"{number:,} on {name} take something away beyond what the guard lets pass in an hour: hub approve"
@@ -87,7 +90,7 @@ class Backtest:
         ]
         if self.unreadable:
             lines.append(f"{self.unreadable:,} were seen by an older version and can't be judged: look at them first.")
-        return [*lines, "Nothing was written. Value is not recorded by any connection, so none is told."]
+        return [*lines, "Nothing was written."]
 
     def as_json(self) -> dict[str, Json]:
         """The summary first, then every difference and every write."""
@@ -101,10 +104,13 @@ class Backtest:
                 "by_field": dict(self.by_field),
                 "seats_today": self.seats_today,
                 "seats_then": self.seats_then,
-                "value": None,  # no connection records what a license is worth
+                "at_stake": stakes.as_json(self.stakes),
+                "losing": stakes.as_json(stakes.losing_of(self.stakes)),
                 "writes": len(self.sends),
                 "waits_for_approval": dict(self.waits),
             },
+            "accounts": [asdict(one) for one in stakes.accounts_of(self.stakes)],
+            "stakes": [asdict(one) for one in self.stakes],
             "differences": [asdict(one) for one in self.differences],
             "sends": [dict(one) for one in self.sends],
         }
@@ -149,6 +155,9 @@ def run(
         budget = guard_budget(then.policy, live)
         if budget is not None and already + taken > budget:
             found.waits[name] = min(taken, already + taken - budget)
+    with store.read() as conn:
+        worth = worths.amounts(conn, {one.entitlement for one in found.stakes})
+    found.stakes = [replace(one, value=worth.get(one.entitlement)) for one in found.stakes]
     return found
 
 
@@ -160,8 +169,10 @@ def _compare(found: Backtest, one: Recorded, today: Implied, then: Implied) -> N
     if differences := list(_differences(one, today, then)):
         found.differences += differences
         new = [act for act in then.acts if act not in today.acts]
+        loses = [(held.id, taken) for action, held in new if (taken := d.shrinking(action, held))]
+        found.stakes += _stakes(one, differences, today, then, loses)
         found.sends += _sends(one, new, [x for x in then.missing if x not in today.missing])
-        found.shrinkings[one.ref.source] += sum(bool(d.shrinking(action, held)) for action, held in new)
+        found.shrinkings[one.ref.source] += len(loses)
 
 
 def _stuck(one: Recorded, today: Implied, then: Implied) -> tuple[Implied, Implied]:
@@ -215,6 +226,42 @@ def _differences(one: Recorded, today: Implied, then: Implied) -> Iterator[Diffe
         if words_[0] != words_[1]:
             because = _reason(reasons_of(is_now), "offering") if is_now else "no row of the new catalog says so"
             yield told("", sku, "license", *words_, because)
+
+
+def _stakes(
+    one: Recorded,
+    differences: Sequence[Difference],
+    today: Implied,
+    then: Implied,
+    loses: Sequence[tuple[str, Mapping[str, Any]]],
+) -> Iterator[Stake]:
+    """The licenses of a purchase that differ; where nobody would know any more what it means, all of them."""
+    differ = {x.entitlement for x in differences}
+    account = next((held.customer_id for held in one.held if held.customer_id), "")
+    for id_, was in today.after.items():
+        if id_ in differ or any(x.field == "mapping" for x in differences):
+            yield Stake(
+                subject=str(one.ref),
+                account=was.customer_id or account,
+                customer=one.customer,
+                entitlement=id_,
+                offering=was.offering,
+                seats_today=was.seats if was.enabled else 0,
+                seats_then=then.after[id_].seats if then.after[id_].enabled else 0,
+                loses=tuple(sorted({name for of, taken in loses if of == id_ for name in taken})),
+            )
+    made = _by_offering(today.missing), _by_offering(then.missing)
+    for sku in sorted(x.offering for x in differences if x.field == "license"):
+        seats = [license_.seats or 0 if (license_ := by.get(sku)) else 0 for by in made]
+        yield Stake(
+            subject=str(one.ref),
+            account=account,
+            customer=one.customer,
+            entitlement="",
+            offering=sku,
+            seats_today=seats[0],
+            seats_then=seats[1],
+        )
 
 
 def _by_offering(missing: Sequence[License]) -> dict[str, License]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hub import coverage
+from hub import adopting, coverage
 from hub.connecting import address_of
 from hub.errors import ConfigurationError, HubError
 from hub.ports import Connector, Finding
@@ -23,7 +23,7 @@ def check(hub: Hub) -> list[Finding]:
     for connector in hub.connectors.values():
         findings += _connection(connector)
         findings += _listening(hub, connector)
-    findings += _coverage(hub)
+    findings += [*_coverage(hub), *_unadopted(hub)]
     return sorted(findings, key=lambda one: ("error", "warning", "ok").index(one.level))
 
 
@@ -76,6 +76,15 @@ def _listening(hub: Hub, connector: Connector) -> Sequence[Finding]:
         return connector.listening(address_of(hub.settings, connector.name))
     except (ConfigurationError, HubError):
         return []
+
+
+def _unadopted(hub: Hub) -> list[Finding]:
+    """Whether licenses that were there before the hub are still to be taken up."""
+    try:
+        one = adopting.unadopted(hub.store, hub.connectors, hub.shop.licensing)
+    except (HubError, ConfigurationError):
+        return []  # told by its connection
+    return [adopting.finding(hub.licensing.name, one)] if one else []
 
 
 def _coverage(hub: Hub) -> list[Finding]:

@@ -152,7 +152,7 @@ def up(observe: bool, as_json: bool) -> None:  # noqa: FBT001
     hub = shell.a_hub()
     run(hub.store)
     wiring.start(hub)
-    wiring.check_vendors(hub.settings)
+    wiring.check_vendors(hub.settings, starting=True)
     processes = runtime.hub_processes(hub, lambda words: main(list(words), prog_name="hub"))
     if not as_json:
         host, port = hub.settings.hub.host, hub.settings.hub.port

@@ -6,7 +6,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,13 +14,16 @@ from typing import TYPE_CHECKING
 import click
 
 from hub import shell
+from hub.money import money
 
 if TYPE_CHECKING:
     from hub.adopting import Match
     from hub.backtest import Backtest
     from hub.drift import Drift
+    from hub.stakes import Account
 
 TASKS = 500  # the newest
+UNKNOWN = "unknown"
 SHOWN = 40  # rows that are printed; --json has all
 
 
@@ -46,11 +49,27 @@ def backtest(*, file: Path, since: datetime | None, as_json: bool) -> None:
 
 
 def _tell_backtest(told: Backtest) -> None:
+    from hub.stakes import accounts_of  # noqa: PLC0415
+
     for line in told.summary():
         shell.out.print(shell.plain(line))
-    rows = [(x.subject, x.entitlement or x.offering, x.field, x.today, x.then, x.because) for x in told.differences]
-    _table(("Subject", "Entitlement", "Field", "Today", "Then", "Because"), rows)
+    accounts = [
+        (x.customer, x.licenses, x.seats_today, x.seats_then, x.losing, _worth(x)) for x in accounts_of(told.stakes)
+    ]
+    _table(("Customer", "Licenses", "Seats today", "Then", "Losing", "Worth"), accounts)
+    worth = {x.entitlement: money(x.value) for x in told.stakes if x.value}
+    rows = [
+        (x.subject, x.entitlement or x.offering, x.field, x.today, x.then, worth.get(x.entitlement, UNKNOWN), x.because)
+        for x in told.differences
+    ]
+    _table(("Subject", "Entitlement", "Field", "Today", "Then", "Worth", "Because"), rows)
     _table(("Subject", "Entitlement", "Would be sent"), [tuple(one.values()) for one in told.sends])
+
+
+def _worth(one: Account) -> str:
+    """The sum of each currency; how many licenses nobody told of."""
+    told = [money(sum_) for sum_ in one.value] + ([f"{one.unknown} {UNKNOWN}"] if one.value and one.unknown else [])
+    return " + ".join(told) or UNKNOWN
 
 
 def _table(names: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -63,13 +82,14 @@ def _table(names: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
 
 
 @click.option("--apply", "which", multiple=True, metavar="CLASS|ID", help="Repair these; may be repeated.")
-@click.option("--recorded", is_flag=True, help="By the record alone: ask the licensing system nothing.")
+@click.option("--recorded", is_flag=True, help="By the record alone: ask no vendor anything.")
 def drift(*, which: Sequence[str], recorded: bool, as_json: bool) -> None:
-    """Say where sales, licenses and CRM disagree, with each repair and its risk; --apply makes looks due, or tasks."""
+    """Say where sales, licenses and CRM disagree, each with its repair and risk; --apply makes that due, or tasks."""
+    from hub import comparing  # noqa: PLC0415
     from hub import drift as it  # noqa: PLC0415
 
     hub = shell.ready_hub()
-    found = [*it.find(hub.store, hub.connectors, hub.rules, hub.licensing, ask=not recorded)]
+    found = [*comparing.find(hub, ask=not recorded)]
     chosen = [one for one in found if one.kind in which or one.id in which]
     if lost := [one for one in which if one not in it.KINDS and one not in {x.id for x in found}]:
         shell.fail(
@@ -99,44 +119,55 @@ def _tell_drift(found: Sequence[Drift], done: Sequence[Drift], *, asked: bool) -
     rows = [(x.id, x.customer, x.problem, x.how, x.risk or "none", x.waiting or x.repair) for x in found]
     _table(("Id", "Customer", "Problem", "Repair", "Risk", "State"), rows)
     if asked:
-        shell.out.print(f"{len(done):,} applied: looks are due, or tasks are open.")
+        shell.out.print(f"{len(done):,} applied: looks or pushes are due, or tasks are open.")
 
 
 @click.option("--apply", "which", multiple=True, metavar="all|ID", help="Adopt these; all: what is not ambiguous.")
+@click.option("--none", "nobody", multiple=True, metavar="LICENSE", help="None of the purchases is this license's own.")
+@click.option("--why", default="", help="Why; kept in the audit. --none asks for it.")
 @click.option(
     "--take-over", is_flag=True, help="Also what a vendor's own integration keeps, once that is switched off."
 )
-def adopt(*, which: Sequence[str], take_over: bool, as_json: bool) -> None:
+def adopt(*, which: Sequence[str], nobody: Sequence[str], why: str, take_over: bool, as_json: bool) -> None:
     """Match licenses that were there before the hub with purchases; --apply records it, so that none is made twice."""
     from hub import adopting as it  # noqa: PLC0415
 
+    if nobody and not why.strip():
+        raise click.UsageError("say why none of the purchases is the license's own: --why")
     hub = shell.ready_hub()
     licensing = hub.shop.licensing
     found = it.find(hub.store, hub.connectors, hub.rules, licensing, take_over=take_over)
-    if lost := [one for one in which if one != "all" and one not in {x.id for x in found}]:
-        shell.fail(shell.NOT_FOUND, f"there is no match {lost[0]!r}; ids are told by `hub adopt`")
+    known = {"all", *(x.id for x in found)}, {x.entitlement for x in found if x.state != it.RULED_OUT}
+    for wanted, names in zip((which, nobody), known, strict=True):
+        if lost := [one for one in wanted if one not in names]:
+            shell.fail(shell.NOT_FOUND, f"there is no match {lost[0]!r}; ids are told by `hub adopt`")
     chosen = [
         x for x in found if x.state != it.BUILT_IN and (x.id in which or ("all" in which and x.state == it.ADOPT))
     ]
-    done = it.adopt(hub.store, licensing, chosen, shell.who(), "command line")
-    if which:
+    chosen = [x for x in chosen if x.entitlement not in nobody]
+    done = it.adopt(hub.store, licensing, chosen, shell.who(), "command line", why)
+    if which or nobody:
         taken = {x.entitlement for x in done}
         it.queue(hub.store, [x for x in found if x.entitlement not in taken])
+    for id_ in nobody:
+        it.queue(hub.store, [replace(x, state=it.AMBIGUOUS) for x in found if x.entitlement == id_])
+        it.rule_out(hub.store, id_, why, shell.who(), "command line")
     if as_json:
         told = [{"id": x.id, **asdict(x)} for x in found]
-        click.echo(json.dumps({"matches": told, "adopted": [x.id for x in done]}))
+        click.echo(json.dumps({"matches": told, "adopted": [x.id for x in done], "ruled_out": [*nobody]}))
     else:
-        _tell_matches(found, len(done))
-    if any(one not in done for one in found):
+        _tell_matches(found, len(done), len(nobody))
+    if any(one not in done and one.state != it.RULED_OUT and one.entitlement not in nobody for one in found):
         sys.exit(shell.NEEDS_ATTENTION)
 
 
-def _tell_matches(found: Sequence[Match], done: int) -> None:
+def _tell_matches(found: Sequence[Match], done: int, nobody: int) -> None:
     for state, number in Counter(one.state for one in found).most_common():
         shell.out.print(f"{number:,} {state}")
     rows = [(x.id, x.customer, x.offering, x.because, x.drifts or "nothing", x.state) for x in found]
     _table(("Id", "Customer", "Offering", "Because", "Would change", "State"), rows)
-    shell.out.print(f"{done:,} adopted." if done else "Nothing was written.")
+    told = [f"{done:,} adopted."] * bool(done) + [f"{nobody:,} left to no purchase."] * bool(nobody)
+    shell.out.print(" ".join(told) or "Nothing was written.")
 
 
 @click.option("--done", "done", type=int, multiple=True, metavar="NUMBER", help="Close this task; may be repeated.")

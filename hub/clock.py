@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from hub import drift, limits, polling
+from hub import comparing, limits, polling
 from hub.collecting.closing import close_days, drop_old
 from hub.collecting.counting import count_touched
 from hub.collecting.hearing import hear
@@ -189,7 +189,7 @@ def _tell_sold(hub: Hub) -> None:
 
 def _compare(hub: Hub) -> None:
     """Where the systems disagree, once a day."""
-    _alone(hub, "compare", lambda: drift.keep_if_due(hub))
+    _alone(hub, "compare", lambda: comparing.keep_if_due(hub))
 
 
 def _alone(hub: Hub, key: str, work: Callable[[], object], *, rings: bool = False) -> None:

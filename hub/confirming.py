@@ -14,8 +14,8 @@ import structlog
 from hub import renewals
 from hub.domain import Sold
 from hub.errors import UnreadableError
-from hub.ports import Connector, Outcome
-from hub.store import records, sales, subjects
+from hub.ports import Connector, CrmRecord, Outcome
+from hub.store import Store, pushes, records, sales, subjects
 from hub.store.sales import Sale
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 AT_ONCE = 200
 LATE_S = 60.0  # a transaction may show so long after the time that it wrote
-TOLD = "sold told:"  # cursors: up to which change (epoch seconds) each connection was told
 WAITING = {"parked": "waiting", "held": "waiting", "dead": "refused"}
 
 
@@ -35,7 +34,7 @@ def tell_sold(hub: Hub, connector: Connector) -> int:
     """
     if connector.sold is None or connector.purchases is None or connector.crm is None:
         return 0
-    name, written = f"{TOLD}{connector.name}", 0
+    name, written = f"{pushes.SOLD}{connector.name}", 0
     with hub.store.read() as conn:
         cursor = records.get_cursor(conn, name)
         settled = subjects.now(conn) - LATE_S
@@ -56,6 +55,16 @@ def tell_sold(hub: Hub, connector: Connector) -> int:
         hub.store.write(lambda conn, at=cursor[0]: records.set_cursor(conn, name, at))  # type: ignore[misc]
         if len(found) < AT_ONCE or since == before:
             return written
+
+
+def wanted(store: Store, connector: Connector) -> Iterator[CrmRecord]:
+    """What ought to stand on the lines of every sale where it was sold. Reads only."""
+    after: str | None = ""
+    while after is not None and connector.sold is not None:
+        with store.read() as conn:
+            found = sales.page(conn, connector.name, after, AT_ONCE)
+        yield from connector.sold([line for sale in found for line in lines_of(sale, connector)])
+        after = found[-1].ref if found else None
 
 
 def lines_of(sale: Sale, connector: Connector) -> Sequence[Sold]:

@@ -1,31 +1,22 @@
-"""Where sales, licenses and CRM disagree, each with its repair and what that risks (docs/agreement.md).
+"""Where sales, licenses and CRM disagree: each disagreement with its repair and what that risks (docs/agreement.md).
 
-Finding reads the record and, unless told otherwise, the licensing system's list. `apply` writes to no vendor: it makes
-looks due, whose own comparison repairs, under leases and guard as ever; or it opens a task for a person.
+`hub.comparing` finds them. `apply` writes to no vendor: it makes looks due, whose own comparison repairs, under leases
+and guard as ever; it makes a push to the CRM due; or it opens a task for a person.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
-from hub import decide as d
-from hub.domain import Disable, Ref, SeatRow
-from hub.policy import Rules
-from hub.ports import Connector, Outcome
-from hub.reconcile.wording import in_words, license_in_words
-from hub.recorded import Implied, Recorded, batches, business_now, implied, offerings
+from hub.domain import Ref
 from hub.store import Store, drifts, pushes, records, subjects
 from hub.store import schema as t
-
-if TYPE_CHECKING:
-    from hub.wiring import Hub
 
 KINDS: Mapping[str, str] = {
     "missing": "paid for, and no license",
@@ -37,17 +28,14 @@ KINDS: Mapping[str, str] = {
     "orphaned": "a license of no purchase that is known here",
     "unmatched": "an account that the CRM does not know, or knows twice",
     "untold": "a record of the CRM that is not as the last push would have it",
+    "edited": "a record of the CRM that was told, and that somebody changed or deleted since",
+    "unasked": "a system that could not be asked, so that what it holds was not compared",
 }
 LOOK, TASK, PUSH, NONE = "look", "task", "push", "by hand"
-OF_THE_CRM = {
-    Outcome.UNMATCHED: "unmatched",
-    Outcome.AMBIGUOUS: "unmatched",
-    Outcome.REFUSED: "untold",
-    Outcome.LATER: "untold",
-    Outcome.DEGRADED: "untold",
-}
 MOST_KEPT = 10_000  # items of a class that are kept for the page; the counts are of all
 SEEN = "looked at since; told again by the next comparison, where it stands"
+TOLD = "told again since; the next comparison says whether it stands"
+DUE = "a push is due"
 STUCK = {"dead", "parked"}  # a look that ended so has repaired nothing
 
 
@@ -80,72 +68,6 @@ class Drift:
         return self.repair != NONE and not self.waiting
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
-    """An entitlement as on record, as far as a list row can tell it."""
-
-    purchase: str | None
-    enabled: bool
-    offering: str
-    seats: int
-    expires_at: str | None
-    customer: str
-
-
-def find(
-    store: Store, connectors: Mapping[str, Connector], rules: Rules, licensing: Connector, *, ask: bool = True
-) -> Iterator[Drift]:
-    """Every disagreement. ask False: by the record alone, so without what only the licensing system's list tells.
-
-    RetryableError where that list can't be had. Writes nothing.
-    """
-    with store.read() as conn:
-        known, now = offerings(conn), business_now(conn)
-    for batch in batches(store, connectors):
-        for one in batch:
-            yield from _merged(of_purchase(one, implied(one, rules, known, now)))
-    if ask and licensing.licensing is not None:
-        yield from _of_the_list(store, licensing.name, licensing.licensing.entitlements())
-    else:
-        with store.read() as conn:
-            loose = [id_ for id_, one in _known(conn).items() if one.purchase is None and one.enabled]
-            yield from [_orphan(conn, licensing.name, id_, "") for id_ in loose]
-    with store.read() as conn:
-        yield from _of_the_crm(conn)
-
-
-def of_purchase(one: Recorded, wanted: Implied) -> Iterator[Drift]:
-    """What of a purchase's licenses is not as its rules say. Pure."""
-    at, waiting = str(one.ref), _waiting(one.state)
-
-    def told(kind: str, entitlement: str, problem: str, risk: str) -> Drift:
-        how = "a look brings it in step"
-        return Drift(
-            kind=kind,
-            at=at,
-            entitlement=entitlement,
-            customer=one.customer,
-            problem=problem,
-            repair=LOOK,
-            how=how,
-            risk=risk,
-            waiting=waiting,
-        )
-
-    if wanted.parked or (one.state == "parked" and wanted.missing):
-        problem = wanted.parked or "its offering is not known in the licensing system"
-        how = "add a catalog row, or the offering; `hub check` has the row to paste"
-        yield Drift(kind="unlicensed", at=at, customer=one.customer, problem=problem, repair=NONE, how=how)
-        return
-    for license_ in wanted.missing:
-        yield told("missing", "", f"not there: {license_in_words(license_)}", "makes a license")
-    for action, held in wanted.acts:
-        extra = isinstance(action, Disable) and held.id not in wanted.wanted
-        taken = d.shrinking(action, held)
-        risk = f"takes away: {', '.join(taken)}" if taken else ""
-        yield told("extra" if extra else "different", held.id, f"{held.offering}: {in_words(action, held)}", risk)
-
-
 def apply(store: Store, found: Iterable[Drift], actor: str, origin: str) -> list[Drift]:
     """Makes due, or opens a task for, each that can be applied; those. May be repeated: what waits is left alone."""
     return [one for one in found if one.can_apply and store.write(partial(_apply, one=one, actor=actor, origin=origin))]
@@ -162,16 +84,28 @@ def keep(store: Store, found: Sequence[Drift]) -> None:
     store.write(lambda conn: drifts.replace_all(conn, rows, {kind: counts[kind] for kind in KINDS}))
 
 
-def stored(row: Row[Any]) -> Drift:
-    """What a comparison kept (a row of `store.drifts`), and why there is nothing to apply by now. Pure."""
+def standing(conn: Connection, rows: Sequence[Row[Any]]) -> list[Drift]:
+    """What a comparison kept (rows of `store.drifts`), each with why there is nothing to apply by now."""
+    pushed = [place_of(row.at) for row in rows if row.repair == PUSH]
+    due, states = pushes.due(conn, {connection for connection, _, _ in pushed}), pushes.states(conn, pushed)
+    return [_standing(row, due, states) for row in rows]
+
+
+def _standing(row: Row[Any], due: set[str], states: Mapping[tuple[str, str, str], tuple[bool, float | None]]) -> Drift:
     names = ("kind", "at", "entitlement", "customer", "problem", "repair", "how", "risk")
     one = Drift(**{name: getattr(row, name) for name in names})
     if one.repair == TASK:
         return replace(one, waiting="has its task" if row.task is not None else "")
+    if one.repair == PUSH:
+        place = place_of(one.at)
+        again, sent_at = states.get(place, (True, None))
+        if sent_at is not None and sent_at > row.found_at:
+            return replace(one, waiting=TOLD)
+        return replace(one, waiting=DUE if place[0] in due and (again or one.kind != "edited") else "")
     if one.repair != LOOK:
         return one
     seen = row.looked_at is not None and row.looked_at > row.found_at and row.state not in STUCK
-    return replace(one, waiting=_waiting(row.state or "") or (SEEN if seen else ""))
+    return replace(one, waiting=waiting_for(row.state or "") or (SEEN if seen else ""))
 
 
 def apply_stored(store: Store, ids: Sequence[str], actor: str, origin: str) -> tuple[list[Drift], list[Drift]]:
@@ -180,42 +114,23 @@ def apply_stored(store: Store, ids: Sequence[str], actor: str, origin: str) -> t
     LookupError, and nothing is applied, where an id is not among what it kept.
     """
     with store.read() as conn:
-        known = [stored(row) for row in drifts.called(conn, ids)]
+        known = standing(conn, drifts.called(conn, ids))
     if lost := set(ids) - {one.id for one in known}:
         raise LookupError(min(lost))
     done = apply(store, known, actor, origin)
     return done, [one for one in known if one not in done]
 
 
-def keep_if_due(hub: Hub) -> None:
-    """Compares everything once a day (`timing.full_sweep`), and keeps what was found."""
-    with hub.store.read() as conn:
-        last, now = drifts.counts(conn), subjects.now(conn)
-    if last is None or now - last[1] >= hub.settings.timing.full_sweep:
-        keep(hub.store, [*find(hub.store, hub.connectors, hub.rules, hub.licensing)])
-
-
-def _merged(found: Iterable[Drift]) -> Iterator[Drift]:
-    """One per id: what differs in several ways is told at once, as it is repaired."""
-    by_id: dict[str, Drift] = {}
-    for one in found:
-        if (same := by_id.get(one.id)) is None:
-            by_id[one.id] = one
-            continue
-        risk = "; ".join(dict.fromkeys(part for part in (same.risk, one.risk) if part))
-        by_id[one.id] = replace(same, problem=f"{same.problem}; {one.problem}", risk=risk)
-    yield from by_id.values()
-
-
 def _apply(conn: Connection, *, one: Drift, actor: str, origin: str) -> bool:
     if one.repair == LOOK:
-        if _state(conn, one.at) in {"due", "held"}:
+        if state_of(conn, one.at) in {"due", "held"}:
             return False
         subjects.mark_due(conn, [Ref.parse(one.at)], cause="asked", reason=f"{actor}: {one.id}")
     elif one.repair == PUSH:
-        if not pushes.make_due(conn, one.at.partition("/")[0]):
+        forgot = one.kind == "edited" and pushes.forget(conn, *place_of(one.at))
+        if not pushes.make_due(conn, place_of(one.at)[0]) and not forgot:
             return False
-    elif _has_task(conn, one.id):
+    elif has_task(conn, one.id):
         return False
     else:
         records.raise_review(conn, f"drift:{one.id}", one.kind, Ref.parse(one.at), f"{one.problem}; {one.how}")
@@ -223,127 +138,22 @@ def _apply(conn: Connection, *, one: Drift, actor: str, origin: str) -> bool:
     return True
 
 
-def _of_the_list(store: Store, source: str, listed: Iterable[SeatRow]) -> Iterator[Drift]:
-    with store.read() as conn:
-        before = _known(conn)
-    rows = {row.entitlement_id: row for row in listed}
-    with store.read() as conn:  # what was made while the list was read is on record by now
-        after = _known(conn)
-        for id_, row in rows.items():
-            one = after.get(id_)
-            if one is None or one.purchase is None:
-                if one is None or one.enabled:
-                    yield _unclaimed(conn, source, row)
-            elif differs := _differs(one, row):
-                yield _at_entitlement(conn, source, id_, "stale", one.customer, f"{row.offering}: {differs}")
-        for id_ in before.keys() - rows.keys():
-            if before[id_].enabled:
-                yield _at_entitlement(conn, source, id_, "gone", before[id_].customer, "not in the list")
+def place_of(at: str) -> tuple[str, str, str]:
+    """(connection, object, key) of a record of the CRM."""
+    connection, object_name, key = at.split("/", 2)
+    return connection, object_name, key
 
 
-def _known(conn: Connection) -> dict[str, Known]:
-    e, s = t.entitlement.c, t.subject.c
-    joined = t.entitlement.outerjoin(t.subject, s.ref == e.subject)
-    stmt = select(e.id, e.subject, e.enabled, e.body, s.customer_name).select_from(joined)
-    return {
-        row.id: Known(
-            purchase=row.subject,
-            enabled=row.enabled,
-            offering=row.body["offering"],
-            seats=row.body["seats"],
-            expires_at=row.body["expires_at"],
-            customer=row.customer_name or "",
-        )
-        for row in conn.execute(stmt)
-    }
-
-
-def _differs(one: Known, row: SeatRow) -> str:
-    """Field by field, as "seats 3, on record 5"; "" where the list agrees."""
-    expires = datetime.fromisoformat(one.expires_at) if one.expires_at else None
-    told = []
-    if row.offering != one.offering:
-        told.append(f"offering {row.offering}, on record {one.offering}")
-    if row.seats != one.seats:
-        told.append(f"seats {row.seats}, on record {one.seats}")
-    if d.whole_seconds(row.expires_at) != d.whole_seconds(expires):
-        told.append(f"expires {row.expires_at or 'never'}, on record {expires or 'never'}")
-    return "; ".join(told)
-
-
-def _unclaimed(conn: Connection, source: str, row: SeatRow) -> Drift:
-    """A license that the record gives to no purchase: its own purchase's, by the reference, or nobody's."""
-    stmt = select(t.subject.c.ref, t.subject.c.state, t.subject.c.customer_name)
-    owner = conn.execute(stmt.where(t.subject.c.order_ref == row.order_ref).limit(1)).first() if row.order_ref else None
-    if owner is None:
-        return _orphan(conn, source, row.entitlement_id, row.order_ref)
-    return Drift(
-        kind="stale",
-        at=owner.ref,
-        entitlement=row.entitlement_id,
-        customer=owner.customer_name or "",
-        problem=f"{row.offering} carries {row.order_ref}, and is not on record",
-        repair=LOOK,
-        how="a look at its purchase takes it up",
-        waiting=_waiting(owner.state),
-    )
-
-
-def _orphan(conn: Connection, source: str, id_: str, order_ref: str) -> Drift:
-    one = Drift(
-        kind="orphaned",
-        at=str(Ref(source=source, kind="entitlement", id=id_)),
-        entitlement=id_,
-        problem=f"no purchase on record pays for it (order reference {order_ref or 'not known'})",
-        repair=TASK,
-        how="find who pays for it (`hub adopt`), or switch it off in the licensing system; the hub leaves it alone",
-    )
-    return replace(one, waiting="has its task") if _has_task(conn, one.id) else one
-
-
-def _at_entitlement(conn: Connection, source: str, id_: str, kind: str, customer: str, problem: str) -> Drift:
-    at = str(Ref(source=source, kind="entitlement", id=id_))
-    return Drift(
-        kind=kind,
-        at=at,
-        entitlement=id_,
-        customer=customer,
-        problem=problem,
-        repair=LOOK,
-        how="a look reads it, and has its purchase looked at where it differs",
-        risk="what was changed by hand is set back where the hub owns the field" if kind == "stale" else "",
-        waiting=_waiting(_state(conn, at)),
-    )
-
-
-def _of_the_crm(conn: Connection) -> Iterator[Drift]:
-    p = t.crm_push.c
-    due: dict[str, bool] = {}
-    for row in conn.execute(select(t.crm_push).where(p.outcome.in_(OF_THE_CRM)).order_by(p.object, p.key)):
-        if row.connection not in due:
-            due[row.connection] = records.get_cursor(conn, f"{pushes.DONE}{row.connection}") is None
-        at = f"{row.connection}/{row.object}/{row.key}"
-        problem = f"{row.outcome}: {row.reason}"
-        yield Drift(
-            kind=OF_THE_CRM[Outcome(row.outcome)],
-            at=at,
-            customer=row.about,
-            problem=problem,
-            repair=PUSH,
-            how=f"{row.mend}; then push again" if row.mend else "push again",
-            risk="the hub's own fields are written" if row.outcome != Outcome.DEGRADED else "",
-            waiting="a push is due" if due[row.connection] else "",
-        )
-
-
-def _state(conn: Connection, ref: str) -> str:
+def state_of(conn: Connection, ref: str) -> str:
+    """How the subject stands; "" where there is none."""
     return str(conn.execute(select(t.subject.c.state).where(t.subject.c.ref == ref)).scalar() or "")
 
 
-def _waiting(state: str) -> str:
+def waiting_for(state: str) -> str:
+    """Why a look need not be asked for at a subject in this state; "" where it may be. Pure."""
     return {"due": "a look is due", "held": "held: hub approve lets it go, or a person's release"}.get(state, "")
 
 
-def _has_task(conn: Connection, id_: str) -> bool:
+def has_task(conn: Connection, id_: str) -> bool:
     """Whether there is a task for it, or was one: what a person closed is not asked again."""
     return conn.execute(select(t.review.c.id).where(t.review.c.key == f"drift:{id_}")).first() is not None

@@ -307,6 +307,7 @@ class CrmRecord:
     `key` is the record's value of `key_field`, by which the CRM finds it. once: made if it is not there, and never
     touched again (people work with it). aging: fields that change each day by themselves and are no reason to write.
     content: bytes of a file. worth: what was read there with it; where several tell of an entitlement the later counts.
+    hidden: fields whose values no comparison shows.
     """
 
     object: str
@@ -318,6 +319,7 @@ class CrmRecord:
     aging: frozenset[str] = frozenset()
     content: bytes = field(default=b"", repr=False)
     worth: Worth | None = None
+    hidden: frozenset[str] = frozenset()
 
     @property
     def digest(self) -> str:
@@ -344,7 +346,7 @@ class PushResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldChange:
-    """What a push would do to one field. `now` is None where it is empty, or the record is not there yet."""
+    """What a push would do to one field. `now` is None where it is empty, or the record is not `there`."""
 
     object: str
     key: str
@@ -352,6 +354,7 @@ class FieldChange:
     now: Json
     then: Json
     about: str = ""
+    there: bool = True
 
 
 class Crm(Protocol):
@@ -364,7 +367,10 @@ class Crm(Protocol):
         """
 
     def differences(self, records: Sequence[CrmRecord]) -> Iterator[FieldChange]:
-        """What a push of these would change, read from the CRM now. Reads only."""
+        """What a push of these would change, read from the CRM now, record by record. Reads only.
+
+        RetryableError (Hold: its budget of requests is used up) and PermanentError for what is left.
+        """
 
     def push(self, records: Sequence[CrmRecord]) -> Iterator[PushResult]:
         """Makes each record so; one result per record, as they come. Repeatable.

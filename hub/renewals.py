@@ -6,7 +6,8 @@ Knows no vendor: it asks ports.Crm what ought to be there, and the record what i
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
 
 import structlog
 
@@ -14,11 +15,13 @@ from hub import rollup
 from hub.domain import UsageSummary
 from hub.ports import Connector, Crm, CrmRecord, FieldChange, Outcome, PushResult, Worth
 from hub.store import Store, pushes, worths
+from hub.store.records import get_cursor
 from hub.usage.portfolio import Money
 
 log = structlog.get_logger()
 REFRESH_S = 7 * 86_400.0  # what did not change is sent again after a week: somebody may have changed it there
 FOR_EVER_S = 100 * 365 * 86_400.0
+HIDDEN = "(not shown)"
 KEPT_AT_ONCE = 200  # results are kept in parts, so that a push that is cut off does not send all again
 
 
@@ -49,6 +52,66 @@ def push(store: Store, connector: Connector, summaries: Iterable[UsageSummary]) 
     yield from (_unchanged(record) for record in same)
     digests = {(record.object, record.key): record.digest for record in fresh}
     yield from _kept(store, connector.name, crm.push(fresh), digests)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edit:
+    """A record that the CRM took and that is not there as a push would make it; changes: field by field.
+
+    gone: the record is not there. is_news: it is not what was told last, so nobody need have changed it there.
+    due: it is to be sent again as it is.
+    """
+
+    object: str
+    key: str
+    about: str
+    changes: tuple[FieldChange, ...]
+    gone: bool
+    is_news: bool
+    due: bool
+
+
+def compare(store: Store, connector: Connector, summaries: Iterable[UsageSummary]) -> Iterator[Edit | PushResult]:
+    """What is not in the CRM as it was told there, field by field, and first what can't be said of whom. Reads only.
+
+    What was judged since the newest push whole is told by the next one: that is no disagreement. HubError where the
+    CRM can't be asked, or not any more.
+    """
+    told = list(summaries)
+    records, problems = _crm_of(connector).records(rollup.accounts(told))
+    with store.read() as conn:
+        pushed = get_cursor(conn, f"{pushes.DONE}{connector.name}")
+    newest = max((one.as_of.isoformat() for one in told), default="")
+    yield from problems
+    yield from edits(store, connector, records, all_told=pushed is not None and newest < pushed[0])
+
+
+def edits(store: Store, connector: Connector, records: Sequence[CrmRecord], *, all_told: bool) -> Iterator[Edit]:
+    """Those of these records that the CRM took once and that it has otherwise now, or not any more. Reads only.
+
+    all_told: what is news ought to have been told by now, so it counts too. What is made once is people's from then on.
+    """
+    with store.read() as conn:
+        sent = pushes.sent(conn, connector.name)
+    mine = {(one.object, one.key): one for one in records if not one.once and (one.object, one.key) in sent}
+    changes = _crm_of(connector).differences([*mine.values()])
+    for place, found in groupby(changes, lambda one: (one.object, one.key)):
+        edit = _edit(mine[place], sent[place], [*found])
+        if edit.gone or (edit.changes and (all_told or not edit.is_news)):
+            yield edit
+
+
+def _edit(record: CrmRecord, sent: str | None, changes: Sequence[FieldChange]) -> Edit:
+    told = [one for one in changes if one.field not in record.aging]
+    return Edit(
+        object=record.object,
+        key=record.key,
+        about=record.about,
+        changes=tuple(replace(one, now=HIDDEN, then=HIDDEN) if one.field in record.hidden else one for one in told),
+        gone=any(not one.there for one in changes),
+        is_news=sent is not None and sent != record.digest,
+        due=sent is None,
+    )
 
 
 def push_records(store: Store, connection: Connector, wanted: Sequence[CrmRecord]) -> Iterator[PushResult]:

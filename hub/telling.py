@@ -37,10 +37,10 @@ EVERY = 1000  # results between two words of progress
 # -- from the record
 
 
-def summaries(hub: Hub) -> list[UsageSummary]:
+def summaries(hub: Hub, *, pictures: bool = True) -> list[UsageSummary]:
     """What ought to be told of every entitlement that was judged and has a customer. Reads only, but for pictures.
 
-    A picture that can't be drawn is left out. What a sister product took over is said by `moved`.
+    pictures False: without any. One that can't be drawn is left out. What a sister product took over `moved` says.
     """
     with hub.store.read() as conn:
         today = day_of(now(conn), hub.settings.usage.zone)
@@ -51,7 +51,7 @@ def summaries(hub: Hub) -> list[UsageSummary]:
         by_account.setdefault(one.account_id, []).append(one)
     found: list[UsageSummary] = []
     for part in _parts(by_account):
-        found += _summaries(hub, part, refs)
+        found += _summaries(hub, part, refs, pictures=pictures)
     return found
 
 
@@ -66,7 +66,9 @@ def _parts(by_account: Mapping[str, list[Standing]]) -> Iterator[list[Standing]]
     yield part
 
 
-def _summaries(hub: Hub, standings: Sequence[Standing], refs: Mapping[str, str]) -> list[UsageSummary]:
+def _summaries(
+    hub: Hub, standings: Sequence[Standing], refs: Mapping[str, str], *, pictures: bool
+) -> list[UsageSummary]:
     ids = [one.entitlement_id for one in standings]
     with hub.store.read() as conn:
         rows, months = signals.signals_of(conn, ids), signals.months_of(conn, ids, MONTHS)
@@ -81,9 +83,9 @@ def _summaries(hub: Hub, standings: Sequence[Standing], refs: Mapping[str, str])
         if one.entitlement_id in rows  # else its customer was deleted meanwhile
     ]
     worth = _worth(told)
-    moved, pictures = _moved(told, worth), _pictures(hub, told)
+    moved, drawn = _moved(told, worth), _pictures(hub, told) if pictures else {}
     address = hub.settings.hub.public_url.rstrip("/")
-    return [_summary(one, worth, moved, pictures, address) for one in told]
+    return [_summary(one, worth, moved, drawn, address) for one in told]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

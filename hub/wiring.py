@@ -20,7 +20,7 @@ import connectors.shopify
 import connectors.stripe
 import connectors.woocommerce
 import connectors.zentitle
-from hub import catalog, settings
+from hub import adopting, catalog, settings
 from hub.bell import Bell
 from hub.collecting.collector import Collector
 from hub.collecting.portfolio import RecordPortfolio
@@ -32,7 +32,7 @@ from hub.outbound.deliver import Office
 from hub.outbound.endpoints import Endpoints
 from hub.outbound.sending import TOTAL_S, Sender
 from hub.policy import Rules
-from hub.ports import Connector, Deps
+from hub.ports import Connector, Deps, Finding
 from hub.reconcile import CUSTOMERS_LISTED, Shop
 from hub.references import pseudonym
 from hub.settings import Settings
@@ -154,21 +154,28 @@ def hide_secrets(config: Settings) -> None:
     hide([*config.hub.secrets, *secrets_in(config.connections), *secrets_in(urls)])
 
 
-def check_vendors(config: Settings) -> None:
+def check_vendors(config: Settings, *, starting: bool = False) -> None:
     """Asks the licensing vendor whether it speaks our version: ConfigurationError where it does not.
 
-    What can't be reached now is only told. Uses a hub of its own, so that a worker forks without open connections.
+    starting: tells, too, where `hub adopt` ought to be run first. What can't be reached now is only told. Uses a hub of
+    its own, so that a worker forks without open connections.
     """
     hub = build(config)
     try:
         for finding in hub.shop.licensing.verify_access():
             if finding.level != "ok":
-                log.warning("vendor.finding", source=finding.about, problem=finding.problem, mend=finding.mend)
+                _warn(finding)
+        if starting and (one := adopting.unadopted(hub.store, hub.connectors, hub.shop.licensing)):
+            _warn(adopting.finding(hub.licensing.name, one))
     except HubError as error:
         log.warning("vendor.not_checked", error=str(error))
     finally:
         hub.shop.licensing.close()
         hub.store.close()
+
+
+def _warn(finding: Finding) -> None:
+    log.warning("vendor.finding", source=finding.about, problem=finding.problem, mend=finding.mend)
 
 
 def _connect(config: Settings, store: Store, name: str) -> Connector:

@@ -12,7 +12,7 @@ from connectors.hubspot import fields as f
 from connectors.hubspot.client import Answer, Client, batched, mend_of
 from connectors.hubspot.matching import Company, Deal, companies
 from connectors.hubspot.settings import Settings
-from connectors.whose import pair
+from connectors.whose import as_kept, pair
 from hub.domain import AccountUsage, Json, UsageRollUp
 from hub.errors import Hold, PermanentError, RetryableError
 from hub.ports import CrmRecord, FieldChange, Outcome, PushResult, Worth
@@ -45,10 +45,12 @@ class HubspotCrm:
         """What a push of these would change, read now (hub.ports.Crm)."""
         for (kind, by, once), alike in _grouped(records):
             names = sorted({name for one in alike for name in one.fields} - {f.TO_COMPANY})
-            now = self._there(kind, by, alike, names)
-            for one in alike:
-                if not (once and one.key in now):
-                    yield from _changes(one, now.get(one.key, {}))
+            for part in batched(alike):
+                self._client.check_budget()
+                now = self._there(kind, by, part, names)
+                for one in part:
+                    if not (once and one.key in now):
+                        yield from _changes(one, now.get(one.key))
 
     def push(self, records: Sequence[CrmRecord]) -> Iterator[PushResult]:
         """Makes each record so, one result each (hub.ports.Crm)."""
@@ -217,11 +219,19 @@ def _sent_as(one: CrmRecord) -> dict[str, Json]:
     return {name: "" if value is None else value for name, value in one.fields.items() if name != f.TO_COMPANY}
 
 
-def _changes(one: CrmRecord, now: Mapping[str, Any]) -> Iterator[FieldChange]:
+def _changes(one: CrmRecord, now: Mapping[str, Any] | None) -> Iterator[FieldChange]:
     for name, then in one.fields.items():
-        held = now.get(name) or None
-        if name != f.TO_COMPANY and held != (then or None):
-            yield FieldChange(object=one.object, key=one.key, field=name, now=held, then=then or None, about=one.about)
+        held = (now or {}).get(name) or None
+        if name != f.TO_COMPANY and as_kept(held) != as_kept(then or None):
+            yield FieldChange(
+                object=one.object,
+                key=one.key,
+                field=name,
+                now=held,
+                then=then or None,
+                about=one.about,
+                there=now is not None,
+            )
 
 
 def _judged(one: CrmRecord, answer: Answer) -> PushResult:

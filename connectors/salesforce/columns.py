@@ -15,6 +15,9 @@ INSTALL = "run `hub salesforce install`"
 ASSIGN = "run `hub salesforce install`, then give the hub's user the permission set License Usage: Integration"
 
 
+_UNREAD: dict[str, dict[str, Any]] = {}
+
+
 @dataclass
 class Columns:
     """Describes, read once and kept until `forget`."""
@@ -24,10 +27,12 @@ class Columns:
 
     def of(self, object_name: str) -> Mapping[str, dict[str, Any]] | None:
         """The fields that the user sees, by name; None where the object itself is not to be seen."""
-        if object_name not in self._known:
+        known = self._known.get(object_name, _UNREAD)
+        if known is _UNREAD:
             found = self.client.describe(object_name)
-            self._known[object_name] = found and {one["name"]: one for one in found["fields"]}
-        return self._known[object_name]
+            known = found and {one["name"]: one for one in found["fields"]}
+            self._known[object_name] = known  # another thread may forget it at any time
+        return known
 
     def forget(self) -> None:
         """The org was changed: describes are read anew."""

@@ -15,6 +15,7 @@ from connectors.salesforce.errors import LOCKED, Said
 from connectors.salesforce.matching import IN_A_QUERY, accounts, key_of
 from connectors.salesforce.records import records_of
 from connectors.salesforce.settings import Settings
+from connectors.whose import as_kept
 from hub.domain import AccountUsage, Json
 from hub.errors import Hold, HubError, PermanentError, RetryableError
 from hub.ports import CrmRecord, FieldChange, Outcome, PushResult
@@ -50,13 +51,16 @@ class SalesforceCrm:
 
     def differences(self, records: Sequence[CrmRecord]) -> Iterator[FieldChange]:
         """What a push of these would change, read now (hub.ports.Crm)."""
-        for _, alike in _grouped(records):
-            if alike[0].object == f.FILE:
-                yield from (_file_change(record, self._file(record)) for record in alike)
-                continue
-            now = self._current(alike)
-            for record in alike:
-                yield from _changes(record, now.get(_folded(record.key_field, record.key)))
+        self.columns.forget()  # a field that an admin took away meanwhile costs its column, not the answer
+        for _, alike in _grouped([fit for one in records if (fit := self.columns.fit(one))]):
+            for part in batched(alike, IN_A_QUERY):
+                self.client.check_budget()
+                if alike[0].object == f.FILE:
+                    yield from (_file_change(record, self._file(record)) for record in part)
+                    continue
+                now = self._current(part)
+                for record in part:
+                    yield from _changes(record, now.get(_folded(record.key_field, record.key)))
 
     def push(self, records: Sequence[CrmRecord]) -> Iterator[PushResult]:
         """Makes each record so, one result each (hub.ports.Crm)."""
@@ -245,7 +249,13 @@ def _changes(record: CrmRecord, now: Mapping[str, Any] | None) -> Iterator[Field
     for name, then in _scalars(record.fields):
         if not _same(held.get(name), then):
             yield FieldChange(
-                object=record.object, key=record.key, field=name, now=held.get(name), then=then, about=record.about
+                object=record.object,
+                key=record.key,
+                field=name,
+                now=held.get(name),
+                then=then,
+                about=record.about,
+                there=now is not None,
             )
 
 
@@ -261,11 +271,17 @@ def _scalars(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 def _same(now: Json, then: Json) -> bool:
     if isinstance(now, int | float) and isinstance(then, int | float):
         return abs(now - then) < 1e-9  # noqa: PLR2004  (Salesforce gives 5 back as 5.0)
-    return now == then
+    return as_kept(now) == as_kept(then)
 
 
 def _file_change(record: CrmRecord, document: str | None) -> FieldChange:
     then = f"{len(record.content)} bytes, " + ("as a new version" if document else "as a new file")
     return FieldChange(
-        object=record.object, key=record.key, field="VersionData", now=document, then=then, about=record.about
+        object=record.object,
+        key=record.key,
+        field="VersionData",
+        now=document,
+        then=then,
+        about=record.about,
+        there=document is not None,
     )

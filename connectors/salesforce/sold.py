@@ -27,6 +27,7 @@ def sold(settings: Settings, lines: Sequence[Sold]) -> Sequence[CrmRecord]:
             key_field="Id",
             fields={name: _short(value(one)) for name, value in wanted},
             about=one.line,
+            hidden=frozenset({settings.code_field}),
         )
         for one in lines
     )

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, inspect, text
 from hub.errors import ConfigurationError
 from hub.store.record import Store
 
-HEAD = "0012"  # the newest file in migrations/versions (a test holds them together)
+HEAD = "0013"  # the newest file in migrations/versions (a test holds them together)
 _UPGRADE = 0x4C48_5542  # the advisory lock under which one upgrades at a time
 _MIGRATIONS = Path(__file__).parent / "migrations"
 

@@ -394,6 +394,11 @@ def review_page(conn: Connection, before: str = "") -> Page:
     return keyed(conn, stmt, (v.id,), before, (int,), newest_first=True)
 
 
+def review_of(conn: Connection, key: str) -> Row[Any] | None:
+    """The open task of this key."""
+    return conn.execute(select(t.review).where(t.review.c.key == key, t.review.c.open)).first()
+
+
 def asked_again(conn: Connection) -> int:
     """How many that were dead and asked for are still to be looked at, to COUNT_TO."""
     return subject_rows.asked_again(conn, COUNT_TO)

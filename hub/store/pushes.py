@@ -5,18 +5,19 @@ Every function takes the connection of the transaction that it is part of.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, func, select, tuple_, update
 
 from hub.ports import Outcome, PushResult
 from hub.store.records import drop_cursor, get_cursor, raise_review
-from hub.store.schema import crm_push, db_now, review
+from hub.store.schema import crm_push, cursor, db_now, review
 from hub.store.subjects import insert
 
 KIND = "crm"  # of the review tasks
 DONE = "crm pushed:"  # cursors: the business day of the newest push that left nothing for later
+SOLD = "sold told:"  # cursors: up to which change (epoch seconds) each connection was told what became of its sales
 _P = crm_push.c
 
 
@@ -25,6 +26,42 @@ def taken(conn: Connection, connection: str, younger_s: float) -> dict[tuple[str
     fresh = (_P.connection == connection) & _P.digest.is_not(None) & (_P.sent_at > db_now() - younger_s)
     rows = conn.execute(select(_P.object, _P.key, _P.digest).where(fresh))
     return {(row.object, row.key): row.digest for row in rows}
+
+
+def sent(conn: Connection, connection: str) -> dict[tuple[str, str], str | None]:
+    """The digest of what the CRM took last, however long ago, by (object, key); None where it is to be sent again."""
+    rows = conn.execute(
+        select(_P.object, _P.key, _P.digest).where(_P.connection == connection, _P.sent_at.is_not(None))
+    )
+    return {(row.object, row.key): row.digest for row in rows}
+
+
+def forget(conn: Connection, connection: str, object_name: str, key: str) -> bool:
+    """This record is sent again, however lately the CRM took it; False where it is to be already.
+
+    By the next push, or where it is a line of a sale, as all sales are told anew: what stands there is left out again.
+    """
+    mine = (_P.connection == connection, _P.object == object_name, _P.key == key, _P.digest.is_not(None))
+    drop_cursor(conn, f"{SOLD}{connection}")
+    return conn.execute(update(crm_push).where(*mine).values(digest=None)).rowcount == 1
+
+
+def due(conn: Connection, connections: Collection[str]) -> set[str]:
+    """Those of these whose push is due."""
+    c = cursor.c
+    names = {f"{DONE}{one}": one for one in connections}
+    done = conn.execute(select(c.name).where(c.name.in_(names))).scalars()
+    return {*connections} - {names[one] for one in done}
+
+
+def states(
+    conn: Connection, places: Collection[tuple[str, str, str]]
+) -> dict[tuple[str, str, str], tuple[bool, float | None]]:
+    """(whether it is to be sent again, when the CRM took it last) of these (connection, object, key), where known."""
+    place = tuple_(_P.connection, _P.object, _P.key)
+    stmt = select(_P.connection, _P.object, _P.key, _P.digest, _P.sent_at).where(place.in_(sorted(places)))
+    rows = conn.execute(stmt) if places else ()
+    return {(row.connection, row.object, row.key): (row.digest is None, row.sent_at) for row in rows}
 
 
 def keep(conn: Connection, connection: str, done: Sequence[tuple[PushResult, str | None]]) -> None:
@@ -41,10 +78,12 @@ def keep(conn: Connection, connection: str, done: Sequence[tuple[PushResult, str
 
 
 def drop_lacks(conn: Connection, connection: str, still: Sequence[PushResult]) -> None:
-    """Fields and customers that were lacking and are not any more: their rows go, their review tasks close."""
+    """Objects, fields and customers that were lacking and are not any more: their rows go, their review tasks close."""
     left = {(one.object, one.key) for one in still}
-    gone = (_P.connection == connection) & _P.outcome.in_([Outcome.DEGRADED, Outcome.UNMATCHED, Outcome.AMBIGUOUS])
-    for row in conn.execute(select(_P.object, _P.key).where(gone)).all():
+    lacking = (_P.key == "") | (_P.about == _P.object + "." + _P.key)  # an object, or a field that is a key
+    of_these = _P.outcome.in_([Outcome.DEGRADED, Outcome.UNMATCHED, Outcome.AMBIGUOUS])
+    gone = of_these | ((_P.outcome == Outcome.REFUSED) & lacking)
+    for row in conn.execute(select(_P.object, _P.key).where(_P.connection == connection, gone)).all():
         if (row.object, row.key) in left:
             continue
         mine = (_P.connection == connection) & (_P.object == row.object) & (_P.key == row.key)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Select, select
 
 from hub.store.schema import entitlement, grant, intent, observation, subject
 
@@ -38,15 +38,24 @@ class Sale:
 
 def changed(conn: Connection, connection: str, since: float, limit: int) -> Sequence[Sale]:
     """Sales of this connection that changed at `since` or later and were seen, the longest ago first."""
+    stmt = _of(connection).where(subject.c.changed_at >= since).order_by(subject.c.changed_at, subject.c.ref)
+    return _sales(conn, stmt.limit(limit))
+
+
+def page(conn: Connection, connection: str, after: str, limit: int) -> Sequence[Sale]:
+    """Sales of this connection that were seen, by name, those after `after`."""
+    return _sales(conn, _of(connection).where(subject.c.ref > after).order_by(subject.c.ref).limit(limit))
+
+
+def _of(connection: str) -> Select[Any]:
     s, o = subject.c, observation.c
     seen = (o.subject == s.ref) & (o.hash == s.saw)
-    rows = conn.execute(
-        select(s.ref, s.state, s.reason, s.order_ref, s.changed_at, o.seen)
-        .join(observation, seen)
-        .where(s.connection == connection, s.changed_at >= since)
-        .order_by(s.changed_at, s.ref)
-        .limit(limit)
-    ).all()
+    stmt = select(s.ref, s.state, s.reason, s.order_ref, s.changed_at, o.seen).join(observation, seen)
+    return stmt.where(s.connection == connection)
+
+
+def _sales(conn: Connection, stmt: Select[Any]) -> Sequence[Sale]:
+    rows = conn.execute(stmt).all()
     granted = _granted(conn, [row.ref for row in rows])
     codes = _codes(conn, [row.order_ref for row in rows if row.order_ref])
     return [

@@ -617,6 +617,25 @@ crm_push = Table(
     Index(None, "connection", "outcome"),
 )
 
+candidate = Table(  # purchases that a license may be of: a person decides, or ruled it out
+    "candidate",
+    metadata,
+    Column("entitlement", Text, primary_key=True),
+    Column("purchase", Text, primary_key=True),
+    Column("offering", Text, nullable=False),
+    Column("customer", Text, nullable=False),  # who bought
+    Column("license", Text, nullable=False),  # what it is and whose, in words
+    Column("because", Text, nullable=False),
+    Column("drifts", Text, nullable=False),  # what the first look would change
+    Column("account", Text, nullable=False),
+    Column("alias", Text, nullable=False),
+    Column("found_at", Time, nullable=False),
+    Column("ruled_out_at", Time),  # None: to be decided
+    Column("ruled_out_by", Text, nullable=False, server_default=""),
+    Column("why", Text, nullable=False, server_default=""),
+    Index(None, "purchase", "offering"),
+)
+
 drift = Table(  # what the newest comparison found; how it stands now is read beside it
     "drift",
     metadata,

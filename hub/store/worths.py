@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete
+from sqlalchemy import Connection, delete, select
 
 from hub.store import schema as t
 from hub.store.schema import db_now
 from hub.store.seats import in_parts
 from hub.store.subjects import insert
+from hub.usage.portfolio import Money
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,3 +37,13 @@ def put(conn: Connection, connection: str, asked: Collection[str], found: Mappin
         conn.execute(
             stmt.on_conflict_do_update(index_elements=["entitlement"], set_={**told, "connection": connection})
         )
+
+
+def amounts(conn: Connection, ids: Collection[str]) -> dict[str, Money]:
+    """What the renewals of these entitlements are worth; those that nobody told of are left out."""
+    w, found = t.worth.c, dict[str, Money]()
+    for part in in_parts(sorted(ids)):
+        stmt = select(w.entitlement, w.amount_minor, w.currency).where(w.entitlement.in_(part))
+        for row in conn.execute(stmt.where(w.amount_minor.is_not(None))):
+            found[row.entitlement] = Money(amount_minor=row.amount_minor, currency=row.currency)
+    return found

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
+from hub import money
 from hub.usage.portfolio import Asked, Count, Money, Page, span_of
 from hub.usage.signal import CALM, DOWN, Signal
-from hub.web import money
 
 if TYPE_CHECKING:
     from hub.usage.portfolio import Standing, Sum, Whole

@@ -20,7 +20,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from hub import approvals, coverage, explain
 from hub.asof import SUCCEEDED, end_of
 from hub.store import pages, records
-from hub.web import auth, consumers, drifts, show, timeline
+from hub.web import auth, consumers, drifts, show, timeline, whose
 from hub.web.problem import problem
 
 if TYPE_CHECKING:
@@ -45,6 +45,9 @@ SAID = {
     "asked for all": "They are due, behind live work, with fresh tries. Below is how many are still to be looked at.",
     "repaired": "A look is due and follows within seconds, a task is open, or a push follows within 15 minutes.",
     "nothing to repair": "Nothing was left to repair: what repairs it is due, waits for a person or is a task.",
+    "adopted": "Adopted. The look of its purchase follows within seconds and sets what differs.",
+    "not adopted": "Nothing was written: the license is a purchase’s by now, or that purchase has another.",
+    "ruled out": "Noted. The license is no purchase’s, and these are not proposed for it again.",
     "none dead": "Nothing was dead any more.",
 }
 FILTERS = (
@@ -76,6 +79,7 @@ def blueprint(hub: Hub) -> Blueprint:
     _actions(console, hub)
     consumers.install(console, hub, _back)
     drifts.install(console, hub, _back)
+    whose.install(console, hub, _back)
     return console
 
 

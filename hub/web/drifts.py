@@ -27,8 +27,10 @@ def install(console: Blueprint, hub: Hub, back: Callable[[str], Response]) -> No
         kind = kind if kind in drift.KINDS else ""
         with hub.store.read() as conn:
             kept, page = drifts.counts(conn), drifts.page(conn, kind, before)
+            stand = drift.standing(conn, page.rows)
         counts, compared_at = kept or ({}, None)
-        found = [(drift.stored(row), _worth(row.amount_minor, row.currency)) for row in page.rows]
+        worth = [_worth(row.amount_minor, row.currency) for row in page.rows]
+        found = [*zip(stand, worth, strict=True)]
         facts = {"kind": kind, "before": before, "counts": counts, "compared_at": compared_at, "kinds": drift.KINDS}
         return render_template("drift.html", page="drift", list=page, found=found, most=drift.MOST_KEPT, **facts)
 

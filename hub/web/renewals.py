@@ -12,10 +12,11 @@ from flask import Blueprint, Response, render_template, request
 from markupsafe import Markup
 from werkzeug.exceptions import NotFound
 
+from hub import money
 from hub.errors import RetryableError
 from hub.usage.seatdays import few
 from hub.usage.spark import sparkline
-from hub.web import auth, board, console, csvs, money, pictures
+from hub.web import auth, board, console, csvs, pictures
 
 if TYPE_CHECKING:
     from hub.usage.portfolio import Account, Entitled, Level, Standing

@@ -15,7 +15,7 @@ import pytest
 from hub import portal, users, wiring
 from sandbox.customers import shelf
 from tests.hub.browsing import served
-from tests.hub.factory import a_hub, consumers, fill
+from tests.hub.factory import a_doubt, a_hub, consumers, fill
 from tests.records import upgrade
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
@@ -41,6 +41,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     wiring.start(hub)
     fill(hub.store)
     hub.store.write(consumers)
+    hub.store.write(a_doubt)
     users.add_user(hub.store, "ida", PASSWORD)
     token, _ = portal.make(hub.store, hub.settings.secrets, "acc_brisa", days=1, now=time.time(), who="ida")
     PORTAL["brisa"] = f"/portal/{token}"

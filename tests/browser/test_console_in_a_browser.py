@@ -27,6 +27,7 @@ PAGES = {
     "entitlement": "/entitlements/ent_1",
     "entitlement then": "/entitlements/ent_1?at=2026-06-29",
     "reviews": "/reviews",
+    "whose license": "/adopt/ent_loose",
     "catalog": "/catalog",
     "drift": "/drift",
     "drift of a class": "/drift?show=stale",
@@ -83,7 +84,8 @@ def test_the_keyboard_reaches_everything_and_shows_where_it_is(page: Page, addre
     page.goto(address + PAGES[name])
     wanted = page.evaluate(
         """() => [...document.querySelectorAll("a[href], button, summary, input:not([type=hidden]), select")]
-             .filter(one => one.checkVisibility({visibilityProperty: true})).length"""
+             .filter(one => one.checkVisibility({visibilityProperty: true}))
+                 .filter(one => one.type !== "radio" || one === document.querySelector("input[type=radio]")).length"""
     )
     seen = 0
     for _ in range(wanted + 60):  # scrolling regions and parts of a date take the focus, too
@@ -150,6 +152,22 @@ def test_a_subject_is_held_and_released_by_keyboard(page: Page, address: str) ->
     expect(page.get_by_role("heading", level=1)).to_have_text("Ida holds it: waits for the customer")
     page.get_by_role("button", name="Release").press("Enter")
     expect(page.get_by_role("status")).to_contain_text("Released.")
+
+
+def test_whose_license_one_is_can_be_said_by_keyboard(page: Page, address: str) -> None:
+    page.goto(f"{address}/reviews")
+    page.get_by_role("link", name="Decide").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Whose license is it?")).to_be_visible()
+    page.get_by_role("radio").first.focus()
+    assert focused(page)["outlined"]
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    expect(page.get_by_role("radio", name="None of these")).to_be_checked()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")  # without a reason: told, and what was chosen stays
+    expect(page.get_by_role("alert")).to_contain_text("Say why none of them")
+    expect(page.get_by_role("radio", name="None of these")).to_be_checked()
 
 
 def test_an_endpoint_is_enabled_and_disabled_by_keyboard_and_its_attempts_are_opened(page: Page, address: str) -> None:

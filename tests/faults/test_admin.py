@@ -15,7 +15,7 @@ from hub.web.auth import MACHINES, Pace
 from tests.hub.browsing import Browser, served
 from tests.hub.doors import a_config
 from tests.hub.doors import hub as run
-from tests.hub.factory import LIFE, a_hub, fill
+from tests.hub.factory import LIFE, a_doubt, a_hub, fill
 from tests.records import upgrade
 from tests.world import a_town
 
@@ -32,6 +32,7 @@ FORMS = {  # of every route that changes something
     "/actions/look-dead": {"until": "4102444800"},
     "/actions/drift": {"id": "stale:ent_1"},
     "/actions/endpoint": {"order": "disable"},
+    "/actions/whose": {"license": "ent_loose", "purchase": "none", "why": "bought elsewhere"},
 }
 NASTY = ("'", '"', "%", "_", "\\", "' OR '1'='1", "'; DROP TABLE receipt; --", "%' --", "ü\u202e😀", "a" * 600, "[*?")
 
@@ -60,6 +61,7 @@ def test_S19_every_route_that_changes_something_writes_who_when_from_where_and_w
     ]
     routes = {rule.rule for rule in rules if not rule.rule.startswith(MACHINES)}
     assert routes == FORMS.keys(), "a route that changes something must be in FORMS, and in the audit"
+    hub.store.write(a_doubt)
     endpoint, _ = hub.office.endpoints.add(Wish(url="https://1.1.1.1/hooks"), By(actor="ida", origin="a test"))
     forms = FORMS | {"/actions/endpoint": {"id": endpoint, "order": "disable"}}
     with served(hub) as base:
@@ -100,7 +102,7 @@ def test_S21_no_word_in_a_search_or_filter_is_anything_but_a_word(console: tuple
         for page in ("/", "/receipts", "/subjects", "/entitlements", "/drift", "/find"):
             answer = browser.http.get(browser.base + page, params=dict.fromkeys(names, word), timeout=10)
             assert answer.status_code in {200, 404}, (page, word, answer.status_code)
-        for page in ("/receipts/", "/subjects/", "/entitlements/"):
+        for page in ("/receipts/", "/subjects/", "/entitlements/", "/adopt/"):
             answer = browser.http.get(browser.base + page + word.replace("?", "%3F"), timeout=10)
             assert answer.status_code in {200, 404}, (page, word, answer.status_code)
     with store.read() as conn:

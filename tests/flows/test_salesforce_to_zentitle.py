@@ -10,6 +10,7 @@ import pytest
 import requests
 
 from connectors.salesforce.emulator_outbound import ACK, envelope
+from hub import comparing, drift
 from tests.connectors.salesforce.desk import SECRET, Desk, a_desk
 
 pytestmark = pytest.mark.timeout(60)
@@ -50,6 +51,33 @@ def test_a_sale_that_is_won_becomes_a_license_and_its_lines_are_told(desk: Desk)
         line["License_Error__c"],
     )
     assert told == (grant["id"], grant["activationCodes"][0], "on", None)
+
+
+def test_what_somebody_wrote_on_a_line_that_was_told_is_found_and_told_again_without_showing_the_code(
+    desk: Desk,
+) -> None:
+    one = desk.opportunity(("PRO", 5), stage="Closed Won")
+    desk.settle()
+    desk.tell()
+    assert [*comparing.find(desk.hub)] == []
+    (line,) = desk.lines(one)
+    code = line["License_Code__c"]
+    desk.org.change("OpportunityLineItem", line["Id"], License_Status__c="off", License_Code__c="AAAA", Quantity=7)
+    desk.settle()  # another quantity on a line that is closed is a person's to judge; the license stays
+    (found,) = [one for one in comparing.find(desk.hub) if one.kind == "edited"]
+    assert found.at == f"crm/OpportunityLineItem/{line['Id']}"
+    assert "License_Status__c: found off, wanted on" in found.problem
+    assert "License_Code__c: found (not shown), wanted (not shown)" in found.problem
+    assert "Quantity" not in found.problem
+    assert [*drift.apply(desk.hub.store, [found], "ann", "test")] == [found]
+    assert desk.tell() == 1
+    (line,) = desk.lines(one)
+    assert (line["License_Status__c"], line["License_Code__c"]) == ("on", code)
+    assert [one for one in comparing.find(desk.hub) if one.kind == "edited"] == []
+    desk.org.hidden.add("opportunitylineitem.license_error__c")  # an admin took the field away
+    desk.org.change("OpportunityLineItem", line["Id"], License_Status__c="off")
+    assert {one.kind for one in comparing.find(desk.hub)} >= {"edited"}
+    assert "unasked" not in {one.kind for one in comparing.find(desk.hub)}
 
 
 def test_a_sale_that_is_not_won_grants_nothing(desk: Desk) -> None:

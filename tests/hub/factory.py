@@ -11,9 +11,10 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from hub import wiring
+from hub.domain import Ref
 from hub.drift import Drift, keep
 from hub.settings import CatalogRow, HubSection, Outbound, Settings
-from hub.store import Store, schema
+from hub.store import Store, candidates, records, schema
 from hub.store.subjects import folded
 from hub.wiring import Hub
 
@@ -196,6 +197,7 @@ REASONS = {
     "enabled": {"rule": "enabled_while", "because": "the purchase is active", "lines": ["si_1"]},
 }
 LIFE = "stripe/subscription/sub_life"
+PARKED = "stripe/subscription/sub_parked"
 
 
 def a_review(conn: Connection, subject: str | None, text: str, kind: str = "seats in use") -> int:
@@ -330,7 +332,7 @@ def a_world(conn: Connection) -> None:
     a_life(conn)
     parked = a_subject(
         conn,
-        "stripe/subscription/sub_parked",
+        PARKED,
         state="parked",
         cause="unmapped",
         customer_name="Meridian Geo",
@@ -448,6 +450,21 @@ def drifts() -> list[Drift]:
         a_drift("orphaned", "ent_loose", repair="task", problem="no purchase on record pays for it"),
         a_drift("unmatched", **crm, repair="by hand", how="name it so in the CRM"),
     ]
+
+
+def a_doubt(conn: Connection) -> None:
+    """A license that was there before the hub and may be of two purchases, and the task that asks a person."""
+    subject = PARKED
+    license_ = "PRO-100, 20 seats, until 30 Mar 2027, of ACME  Ltd, account legacy-1, order legacy-7"
+    known = {"offering": "PRO-100", "license": license_, "account": "legacy-1"}
+    because = "its customer has the buyer's name, and it is of the same offering"
+    rows = [
+        {"purchase": subject, "customer": "Meridian Geo", "because": because, "drifts": "seats 20 → 5"},
+        {"purchase": "stripe/subscription/sub_other", "customer": "Acme Ltd", "because": because, "drifts": ""},
+    ]
+    candidates.put(conn, "ent_loose", [{**known, **row, "alias": f"stripe:{row['customer']}"} for row in rows])
+    text = f"whose is ent_loose ({license_})? `hub adopt --apply` one of: ent_loose={subject}"
+    records.raise_review(conn, "adopt:ent_loose", "whose license", Ref.parse(subject), text)
 
 
 def fill(store: Store) -> None:

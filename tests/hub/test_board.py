@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from hub import money
 from hub.usage.history import Signal
 from hub.usage.portfolio import Money, page_of, whole_of
-from hub.web import board, csvs, money
+from hub.web import board, csvs
 from sandbox.customers import AS_OF, shelf
 
 STANDINGS = shelf().standings()

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import Connection, select
 
-from hub import drift, metrics
+from hub import comparing, drift, metrics
 from hub.cli import main
 from hub.domain import CreateCustomer, CreateGroup, SetTerms
 from hub.drift import Drift
@@ -29,8 +29,7 @@ def world(tmp_path: Path, sqlite_url: str) -> Iterator[World]:
 
 
 def found(world: World, *, ask: bool = True) -> list[Drift]:
-    hub = world.hub
-    return [*drift.find(hub.store, hub.connectors, hub.rules, hub.licensing, ask=ask)]
+    return [*comparing.find(world.hub, ask=ask)]
 
 
 def applied(world: World, which: Sequence[Drift]) -> list[str]:
@@ -159,10 +158,10 @@ def test_by_the_record_alone_the_vendor_is_asked_nothing(world: World) -> None:
 def test_counts_are_kept_once_a_day_and_told_as_metrics(world: World) -> None:
     sold(world, 3)
     foreign(world)
-    drift.keep_if_due(world.hub)
+    comparing.keep_if_due(world.hub)
     with world.hub.store.read() as conn:
         first = drifts.counts(conn)
-    drift.keep_if_due(world.hub)
+    comparing.keep_if_due(world.hub)
     with world.hub.store.read() as conn:
         assert drifts.counts(conn) == first
     text = metrics.render(world.hub.store).decode()

@@ -11,7 +11,7 @@ import pytest
 import requests
 from sqlalchemy import select
 
-from hub import drift, keys
+from hub import comparing, drift, keys
 from hub.drift import KINDS
 from hub.store import Store, drifts, schema, subjects
 from hub.web.api.models import Drifts
@@ -32,8 +32,8 @@ def hub(database_url: str) -> Iterator[Hub]:
 
 def waiting(store: Store, id_: str) -> str:
     with store.read() as conn:
-        (row,) = drifts.called(conn, [id_])
-    return drift.stored(row).waiting
+        (one,) = drift.standing(conn, drifts.called(conn, [id_]))
+    return one.waiting
 
 
 def press(browser: Browser, id_: str) -> requests.Response:
@@ -101,7 +101,7 @@ def test_pages_of_ten_thousand_are_quick_and_whole_and_the_counts_are_of_all(hub
 
 def test_ways_in_which_one_license_differs_are_one_item() -> None:
     one = a_drift("different", "ent_1", problem="seats 3 to 5")
-    (told,) = drift._merged([one, replace(one, problem="an earlier end", risk="takes away: expires_at")])
+    (told,) = comparing._merged([one, replace(one, problem="an earlier end", risk="takes away: expires_at")])
     assert (told.problem, told.risk) == ("seats 3 to 5; an earlier end", "takes away: expires_at")
 
 

@@ -131,6 +131,21 @@ def test_a_refusal_is_a_review_task_until_it_is_mended(
     assert open_tasks(store) == []
 
 
+def test_an_object_that_was_lacking_is_told_until_it_is_there(
+    store: Store, org: SalesforceEmulator, crm: Connector, account: str
+) -> None:
+    month = org.records.kinds.pop("license_usage_month__c")
+    org.records.rules.append(("Account", lambda row: "Ask finance first" if row["License_Seats__c"] else None))
+    pushed(store, crm, a_summary(account))
+    assert any("License_Usage_Month__c" in one for one in open_tasks(store))
+    org.records.kinds["license_usage_month__c"] = month
+    pushed(store, crm, a_summary(account))
+    (task,) = open_tasks(store)  # a record that is refused by itself stays
+    assert "Ask finance first" in task
+    with store.read() as conn:
+        assert pushes.standing(conn, "sf")[Outcome.REFUSED] == 1
+
+
 def test_an_account_matched_twice_is_a_review_task_until_one_is_left(
     store: Store, org: SalesforceEmulator, url: str
 ) -> None:

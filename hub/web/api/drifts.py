@@ -21,7 +21,8 @@ def found(call: Call) -> models.DriftPage:
     asked: models.Drifts = call.query
     with call.hub.store.read() as conn:
         kept, page = drifts.counts(conn), drifts.page(conn, asked.kind, place_of(call), limit=asked.limit)
-    items = [_drift(row) for row in page.rows]
+        stand = drift.standing(conn, page.rows)
+    items = [_drift(one, row) for one, row in zip(stand, page.rows, strict=True)]
     next_ = cursors.shut(call.route.name, page.older)
     return models.DriftPage(items=items, next=next_, compared_at=at(kept[1]) if kept else None)
 
@@ -36,8 +37,7 @@ def repair(call: Call) -> models.Repaired:
     return models.Repaired(applied=[one.id for one in done], left=[one.id for one in left])
 
 
-def _drift(row: Row[Any]) -> models.Drift:
-    one = drift.stored(row)
+def _drift(one: drift.Drift, row: Row[Any]) -> models.Drift:
     return models.Drift(
         id=one.id,
         kind=one.kind,

@@ -468,6 +468,8 @@ class Drifts(Listed):
         "orphaned",
         "unmatched",
         "untold",
+        "edited",
+        "unasked",
     ] = ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,13 +26,16 @@ def major(amount: Money) -> float:
     return amount.major
 
 
-def total(amounts: Iterable[Money | None]) -> str:
-    """The sum, currency by currency, the largest first; empty where no amount is known."""
-    sums: dict[str, int] = {}
-    like: dict[str, Money] = {}
+def sums(amounts: Iterable[Money | None]) -> list[Money]:
+    """The sum of each currency, the largest first; currencies are never mixed, and what is not known counts nowhere."""
+    found: dict[str, Money] = {}
     for one in amounts:
         if one is not None:
-            sums[one.currency] = sums.get(one.currency, 0) + one.amount_minor
-            like[one.currency] = one
-    made = [type(like[currency])(amount_minor=amount, currency=currency) for currency, amount in sums.items()]
-    return " + ".join(money(one) for one in sorted(made, key=major, reverse=True))
+            before = found.get(one.currency)
+            found[one.currency] = replace(one, amount_minor=before.amount_minor + one.amount_minor) if before else one
+    return sorted(found.values(), key=major, reverse=True)
+
+
+def total(amounts: Iterable[Money | None]) -> str:
+    """The sum, currency by currency, the largest first; empty where no amount is known."""
+    return " + ".join(money(one) for one in sums(amounts))
