@@ -101,6 +101,7 @@ class Line:
     metadata     what the seller wrote on it, where the vendor keeps such
     once         bought once: no subscription carries it, and none ends it
     reversed     a sentence where what paid its present term was paid back or lost; "" where it was not
+    open         not agreed yet, or not any more: it counts for nothing (policy.as_agreed)
     """
 
     id: str
@@ -115,6 +116,7 @@ class Line:
     metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
     once: bool = False
     reversed: str = ""
+    open: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

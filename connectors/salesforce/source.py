@@ -13,7 +13,7 @@ from connectors.salesforce import purchase
 from connectors.salesforce.errors import MENDS
 from connectors.salesforce.ids import SHORT, eighteen
 from connectors.salesforce.settings import Settings
-from connectors.salesforce.shapes import Reading, renewed
+from connectors.salesforce.shapes import Reading, renewed, upward
 from connectors.salesforce.webhook import moment
 from hub.domain import Json, Purchase, Ref
 from hub.errors import PermanentError, UnreadableError
@@ -51,11 +51,11 @@ class SalesforcePurchases:
     def fetch(self, ref: Ref, about: Sequence[Ref] = ()) -> Found | SeeOther | Gone | Waiting | Unsupported:
         """The purchase, read now; two requests. Repeatable; RetryableError, PermanentError, UnreadableError.
 
-        A line is told by its record, a won renewal by the record at the root of its chain.
+        A line (and an order of a contract) is told by its record, a won renewal by the record at the root of its chain.
         """
         shape = self._reading.shape
-        if ref.kind == shape.line_object.lower():
-            return self._of_line(ref)
+        if name := next((name for name in shape.below if name.lower() == ref.kind), None):
+            return self._of_part(ref, name)
         if ref.kind != shape.object.lower():
             return Unsupported(because=f"a {ref.kind} is nothing that this connection sells by (sells_by)")
         ids = [ref.id, *(one.id for one in about)]
@@ -77,23 +77,22 @@ class SalesforcePurchases:
         client, shape = self.client, self._reading.shape
         client.check_budget()
         stamp = _literal(since - LATE)
-        which = f" AND ({shape.won} OR {shape.moved.format(since=stamp)})" if shape.moved else ""
+        which = f" AND ({shape.is_won()} OR {shape.moved.format(since=stamp)})" if shape.moved else ""
         heads = f"SELECT Id, SystemModstamp FROM {shape.object} WHERE SystemModstamp >= {stamp}{which}"
         for row in client.query(f"{heads} ORDER BY SystemModstamp, Id", deleted=True):
             yield self._changed(str(row["Id"]), row)
-        if shape.line_object:
-            won = f"{shape.object}.{shape.won}"
-            lines = f"SELECT {shape.parent}, SystemModstamp FROM {shape.line_object} WHERE SystemModstamp >= {stamp}"
+        for name, parent in shape.below.items():
+            won = shape.is_won(f"{parent.removesuffix('Id')}.")
+            lines = f"SELECT {parent}, SystemModstamp FROM {name} WHERE SystemModstamp >= {stamp}"
             for row in client.query(f"{lines} AND {won} ORDER BY SystemModstamp, Id", deleted=True):
-                yield self._changed(str(row[shape.parent]), row)
+                yield self._changed(upward(row, parent) or "", row)
 
     def purchases(self) -> Iterator[Purchase]:
         """Every won record since `sold_since`, each with its renewals. Reads ids first, then a hundred at a time."""
         client, one, renews = self.client, self._reading.shape, self._settings.renews_field
         client.check_budget()
         names = ", ".join(filter(None, ("Id", renews)))
-        since = f" AND {one.start} >= {self._settings.sold_since}" if self._settings.sold_since else ""
-        rows = client.query(f"SELECT {names} FROM {one.object} WHERE {one.won}{since} ORDER BY Id")
+        rows = client.query(f"SELECT {names} FROM {one.object} WHERE {self._reading.listed()} ORDER BY Id")
         older = {eighteen(str(row["Id"])): renewed(text(row, renews)) if renews else None for row in rows}
         for chains in _batched(_chains(older), AT_ONCE):
             client.check_budget()
@@ -143,16 +142,17 @@ class SalesforcePurchases:
 
     # how
 
-    def _of_line(self, ref: Ref) -> SeeOther | Gone:
+    def _of_part(self, ref: Ref, name: str) -> SeeOther | Gone:
         shape = self._reading.shape
-        rows = self.client.query(
-            f"SELECT {shape.parent} FROM {shape.line_object} WHERE Id = '{_safe(ref.id)}'", deleted=True
-        )
+        parent = shape.below[name]
+        rows = self.client.query(f"SELECT {parent} FROM {name} WHERE Id = '{_safe(ref.id)}'", deleted=True)
         row = next(rows, None)
-        if row is None:
-            return Gone(because=f"{shape.line_object} {ref.id} is not to be seen")
-        parent = eighteen(str(row[shape.parent]))
-        return SeeOther(ref=Ref(source=self._source, kind=shape.object.lower(), id=parent))
+        id_ = upward(row, parent) if row else None
+        if id_ is None:
+            return Gone(
+                because=f"{name} {ref.id} is not to be seen" if row is None else f"{name} {ref.id} is of no sale"
+            )
+        return SeeOther(ref=Ref(source=self._source, kind=shape.object.lower(), id=eighteen(id_)))
 
     def _records(self, ids: Sequence[str]) -> dict[str, Reduced]:
         """Reduced records by id, deleted ones too."""
@@ -163,8 +163,9 @@ class SalesforcePurchases:
             heads = list(self._query(reading.heads(f"Id IN ({some})"), deleted=True))
             lines: dict[str, list[dict[str, Any]]] = {}
             if shape.line_object:
-                for row in self._query(reading.lines(f"{shape.parent} IN ({some})")):
-                    lines.setdefault(str(row[shape.parent])[:SHORT], []).append(row)
+                parent = shape.below[shape.line_object]
+                for row in self._query(reading.lines(f"{parent} IN ({some})")):
+                    lines.setdefault(str(upward(row, parent))[:SHORT], []).append(row)
             for head in heads:
                 record = reading.reduced(head, lines.get(str(head["Id"])[:SHORT], []))
                 found[record["id"]] = record
