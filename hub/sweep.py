@@ -61,7 +61,10 @@ def full_sweep(shop: Shop, connector: Connector, source: PurchaseSource) -> int:
             known = records.recall_all(conn, [one.ref for one in chunk])
             reversed_ = subjects.with_about(conn, [one.ref for one in chunk])
         differing = [
-            one.ref for one in chunk if differs(shop, connector, one, known[one.ref], blind=one.ref in reversed_)
+            ref
+            for one in chunk
+            if differs(shop, connector, one, known[one.ref], blind=one.ref in reversed_ and not one.parts)
+            for ref in (one.ref, *one.parts)
         ]
         marked += _mark(shop, differing, "differs from the vendor's list")
     shop.store.write(lambda conn: records.set_cursor(conn, f"full:{connector.name}", str(seen)))

@@ -102,6 +102,7 @@ STANDARD = {  # object -> key prefix, and its fields, one a line
         """
         AccountId >Account
         ContractId >Contract
+        Type picklist 255
         EffectiveDate date*
         EndDate date
         Status picklist 255

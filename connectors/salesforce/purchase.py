@@ -49,6 +49,7 @@ def of_records(source: str, record: Object, renewals: Sequence[Object] = ()) -> 
         status=BEFORE if is_before(record) else record["status"] or "",
         bought_at=midnight(_start(record)),
         flags=tuple(_flags(record, terms, won=won)),
+        parts=tuple(Ref(source=source, kind=one["object"].lower(), id=one["id"]) for one in terms),
     )
 
 
@@ -129,7 +130,7 @@ def _flags(record: Object, renewals: Sequence[Object], *, won: bool) -> Iterator
         if not one["won"]:
             text = f"renewal {one['id']} was won, and is {one['status']!r} now: nothing was changed"
             yield Flag(kind="renewal reopened", text=text)
-    if renewals and not won:
+    if renewals and not won and not record.get("was_won", False):
         text = f"{record['id']} is renewed by {renewals[0]['id']}, but is not won itself: nothing is granted"
         yield Flag(kind="renewal of nothing", text=text)
 

@@ -17,7 +17,8 @@ from hub.ports import Finding, Outcome
 VENDORS_OBJECT = "Software_Entitlement__c"
 BY_HAND = (
     "give the hub's user the permission Modify Metadata Through Metadata API Functions while it installs; or an"
-    " administrator deploys the folder salesforce/ with `sf project deploy start`, or the zip of `make sf-package`"
+    " administrator deploys the zip of `make sf-package` (SELLS_BY=Contract, say) with `sf project deploy start"
+    " --metadata-dir`"
 )
 
 

@@ -142,16 +142,16 @@ class SalesforcePurchases:
 
     # how
 
-    def _of_part(self, ref: Ref, name: str) -> SeeOther | Gone:
+    def _of_part(self, ref: Ref, name: str) -> SeeOther | Gone | Waiting:
         shape = self._reading.shape
         parent = shape.below[name]
         rows = self.client.query(f"SELECT {parent} FROM {name} WHERE Id = '{_safe(ref.id)}'", deleted=True)
         row = next(rows, None)
-        id_ = upward(row, parent) if row else None
+        if row is None:
+            return Gone(because=f"{name} {ref.id} is not to be seen")
+        id_ = upward(row, parent)
         if id_ is None:
-            return Gone(
-                because=f"{name} {ref.id} is not to be seen" if row is None else f"{name} {ref.id} is of no sale"
-            )
+            return Waiting(because=f"{name} {ref.id} is of no {shape.object} yet")
         return SeeOther(ref=Ref(source=self._source, kind=shape.object.lower(), id=eighteen(id_)))
 
     def _records(self, ids: Sequence[str]) -> dict[str, Reduced]:
