@@ -63,6 +63,12 @@ def test_what_was_read_is_not_changed_and_what_is_left_says_who_took_the_rest() 
     assert [one["quantity"] for one in lines] == [5, -2]
 
 
+def test_seats_are_taken_of_the_newest_first() -> None:
+    lines = [a_line(1, 2), a_line(2, 3, 10), a_line(3, -4, 20)]
+    left = in_force(lines, START.isoformat(), START + timedelta(days=20))
+    assert {one["id"]: one["quantity"] for one in left} == {"1": 1, "2": 0}
+
+
 def test_an_order_that_takes_away_and_is_a_draft_takes_nothing() -> None:
     assert seats([a_line(1, 5), a_line(2, -2, open=True)], 0) == 5
 
