@@ -29,7 +29,7 @@ FOLDERS = {  # folder of both formats -> (its word in package.xml, ending of a f
     "tabs": ("CustomTab", "tab"),
 }
 # What is sold by -> objects whose fields are for that alone. Not every org has them: orders are switched on in Setup.
-SALES = {"Order": ("Order", "OrderItem"), "Contract": ("Contract", "OrderItem"), "Asset": ("Asset",)}
+SALES = {"Order": ("Order", "OrderItem"), "Contract": ("Contract", "Order", "OrderItem"), "Asset": ("Asset",)}
 PARTS = {"fields": "CustomField", "listViews": "ListView"}  # what stands inside an object
 _PARSER = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, remove_blank_text=True)
 _MOMENT = (1980, 1, 1, 0, 0, 0)  # the same bytes each time
@@ -149,11 +149,12 @@ def _entries(source: Path, without: Collection[str]) -> Iterator[tuple[str, byte
 
 
 def _permitting(body: bytes, without: Collection[str]) -> bytes:
-    """The permission set without the fields of these objects."""
+    """The permission set without these objects and their fields."""
     root = parse(body)
-    for one in root.findall(f"{{{NAMESPACE}}}fieldPermissions"):
-        if said(one, "field").partition(".")[0] in without:
-            root.remove(one)
+    for part, name in (("fieldPermissions", "field"), ("objectPermissions", "object")):
+        for one in root.findall(f"{{{NAMESPACE}}}{part}"):
+            if said(one, name).partition(".")[0] in without:
+                root.remove(one)
     return _text(root)
 
 

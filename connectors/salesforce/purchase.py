@@ -53,6 +53,13 @@ def of_records(source: str, record: Object, renewals: Sequence[Object] = ()) -> 
     )
 
 
+def unread(refs: Sequence[Ref], because: str) -> Purchase:
+    """A sale, told by these records, of which nobody knows what it is."""
+    ref, *parts = refs
+    nobody = Customer(id="")
+    return Purchase(ref=ref, customer=nobody, lines=(), standing=Standing.UNKNOWN, status=because, parts=tuple(parts))
+
+
 def is_before(record: Object) -> bool:
     """Whether it was sold before the day from which on the hub licenses; without a date that of its making counts."""
     sold = record.get("sold") or record["start"]

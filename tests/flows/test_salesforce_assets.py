@@ -129,6 +129,20 @@ def test_the_first_start_finds_assets_since_the_day_that_is_set_also_without_an_
     assert (desk.license(old), desk.license(new)) == ("nothing", YEAR.format(5))
 
 
+def test_assets_that_can_t_be_read_keep_the_full_list_from_no_other_and_are_seen(desk: Desk) -> None:
+    desk.org.outbound.rules.clear()
+    no_start, no_account = desk.asset(InstallDate=None), desk.asset()
+    early, typo = desk.asset(UsageEndDate="2026-12-31"), desk.asset(License_Renews__c="the old one")
+    desk.org.change("Asset", no_account, AccountId=None)
+    well = desk.asset()
+    assert desk.full_sweep() == 5
+    desk.settle()
+    assert desk.license(well) == YEAR.format(5)
+    reasons = [desk.state(one).reason for one in (no_start, no_account, early, typo)]
+    said = ["has no start", "AccountId", "before it starts", "what it renews"]
+    assert [word in reason for word, reason in zip(said, reasons, strict=True)] == [True] * 4
+
+
 def test_an_asset_without_a_start_and_an_end_is_refused_and_says_what_is_missing(desk: Desk) -> None:
     one = desk.asset(InstallDate=None)
     desk.settle()

@@ -157,9 +157,9 @@ def test_an_org_that_sells_and_has_all_of_it_is_well(
     assert [one.level for one in a_seller(settings, org, sells_by=sells_by).doctor()] == ["ok"]
 
 
-@pytest.mark.parametrize(("sells_by", "line"), [("Contract", "OrderItem"), ("Order", "OrderItem"), ("Asset", "Asset")])
+@pytest.mark.parametrize("sells_by", metadata.SALES)
 def test_an_install_brings_the_fields_of_what_is_sold_by_and_of_nothing_else(
-    bare: SalesforceEmulator, sells_by: str, line: str
+    bare: SalesforceEmulator, sells_by: str
 ) -> None:
     known = {"base_url": "", "consumer_key": "sandbox-consumer", "consumer_secret": "sandbox-secret"}
     selling = {"organization_id": bare.org_id, "sold_since": "2026-01-01", "livemode": False, "webhook_secrets": ["s"]}
@@ -175,7 +175,9 @@ def test_an_install_brings_the_fields_of_what_is_sold_by_and_of_nothing_else(
         for name in ("order", "contract", "orderitem", "asset")
         if any(column.custom for column in bare.records.kinds[name].columns.values())
     }
-    assert has == {sells_by.lower(), line.lower()}
+    assert has == {name.lower() for name in metadata.SALES[sells_by]}
+    rights = {name for name, may in bare.permission_sets[f.INTEGRATION].objects.items() if "read" in may}
+    assert rights & {"asset", "contract", "order"} == has - {"orderitem"}
 
 
 def test_what_an_administrator_sets_up_is_a_message_on_each_object_that_may_change_the_sale(
