@@ -48,22 +48,22 @@ def test_two_assets_of_one_account_are_two_licenses_of_one_customer(desk: Desk) 
     assert len(desk.world.get_zentitle_customers()) == 1
 
 
-@pytest.mark.parametrize("seats", [8, 3])
-def test_another_quantity_is_another_number_of_seats(desk: Desk, seats: int) -> None:
+def test_another_quantity_is_another_number_of_seats(desk: Desk) -> None:
     one = desk.asset()
     desk.settle()
-    desk.org.change("Asset", one, Quantity=seats)
-    desk.settle()
-    assert desk.license(one) == YEAR.format(seats)
+    for seats in (8, 3):
+        desk.org.change("Asset", one, Quantity=seats)
+        desk.settle()
+        assert desk.license(one) == YEAR.format(seats)
 
 
-@pytest.mark.parametrize(("end", "until"), [("2028-12-31", "2029-01-08"), ("2027-06-30", "2027-07-08")])
-def test_a_usage_end_that_is_moved_moves_the_license_s(desk: Desk, end: str, until: str) -> None:
+def test_a_usage_end_that_is_moved_moves_the_license_s_later_or_earlier(desk: Desk) -> None:
     one = desk.asset(UsageEndDate="2027-12-31")
     desk.settle()
-    desk.org.change("Asset", one, UsageEndDate=end)
-    desk.settle()
-    assert desk.license(one) == f"PRO-100: on, 5 seats, until {until}"
+    for end, until in (("2028-12-31", "2029-01-08"), ("2027-06-30", "2027-07-08")):
+        desk.org.change("Asset", one, UsageEndDate=end)
+        desk.settle()
+        assert desk.license(one) == f"PRO-100: on, 5 seats, until {until}"
 
 
 def test_an_obsolete_asset_is_a_task_and_never_switches_off(desk: Desk) -> None:
@@ -141,10 +141,3 @@ def test_assets_that_can_t_be_read_keep_the_full_list_from_no_other_and_are_seen
     reasons = [desk.state(one).reason for one in (no_start, no_account, early, typo)]
     said = ["has no start", "AccountId", "before it starts", "what it renews"]
     assert [word in reason for word, reason in zip(said, reasons, strict=True)] == [True] * 4
-
-
-def test_an_asset_without_a_start_and_an_end_is_refused_and_says_what_is_missing(desk: Desk) -> None:
-    one = desk.asset(InstallDate=None)
-    desk.settle()
-    assert desk.license(one) == "nothing"
-    assert "has no start" in desk.state(one).reason
