@@ -37,8 +37,8 @@ test-n8n: setup  ## The n8n recipe in n8n itself, on loopback (needs Node 20, np
 	@cd tests/node/n8n && { cmp -s package-lock.json node_modules/.installed || { npm ci --ignore-scripts --no-audit --no-fund --silent && npm rebuild sqlite3 --silent && cp package-lock.json node_modules/.installed; }; }
 	@$(BIN)/python -m pytest -q -m full tests/node/test_n8n.py
 
-sf-package: setup-run  ## The zip of the Salesforce metadata, for those who deploy it themselves: var/license-usage.zip.
-	@mkdir -p var && $(BIN)/python -c "from pathlib import Path; from connectors.salesforce.metadata import package; Path('var/license-usage.zip').write_bytes(package())"
+sf-package: setup-run  ## The zip of the Salesforce metadata, for those who deploy it themselves: var/license-usage.zip (SELLS_BY=Contract, say).
+	@mkdir -p var && $(BIN)/python -c "from pathlib import Path; from connectors.salesforce.metadata import package; Path('var/license-usage.zip').write_bytes(package(sells_by='$(SELLS_BY)'.split()))"
 	@echo "var/license-usage.zip: sf project deploy start --metadata-dir var/license-usage.zip"
 
 check: setup lint types test  ## Everything that must hold: format, lint, types, tests.

@@ -101,6 +101,7 @@ class Line:
     metadata     what the seller wrote on it, where the vendor keeps such
     once         bought once: no subscription carries it, and none ends it
     reversed     a sentence where what paid its present term was paid back or lost; "" where it was not
+    open         not agreed yet, or not any more: it counts for nothing (policy.as_agreed)
     """
 
     id: str
@@ -115,6 +116,7 @@ class Line:
     metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
     once: bool = False
     reversed: str = ""
+    open: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +133,7 @@ class Purchase:
 
     bought_at dates the lines that have no period of their own; metadata is what the seller wrote on it.
     ends_at: it is to end then, and has not ended yet. flags: what a person is to be told, as it stands now.
+    parts: further subjects that it was put together from, renewals say; only a look at each makes a look read it.
     """
 
     ref: Ref
@@ -142,6 +145,7 @@ class Purchase:
     metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
     ends_at: datetime | None = None
     flags: tuple[Flag, ...] = ()
+    parts: tuple[Ref, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

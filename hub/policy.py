@@ -62,6 +62,17 @@ def licenses_for(
     return with_maintenance(licenses, matched, order_ref, purchase.standing, recorded)
 
 
+def as_agreed(purchase: Purchase, known: Collection[str]) -> Purchase:
+    """The purchase; pending where a line that was licensed (`known`: their ids) is open again, for then nobody knows.
+
+    Seats or dates of such a line may be half written: nothing is compared until it is agreed again (ADR 0019).
+    """
+    again = sorted(line.id for line in purchase.lines if line.open and line.id in known)
+    if not again or purchase.standing is not Standing.CURRENT:
+        return purchase
+    return replace(purchase, standing=Standing.PENDING, status=f"{purchase.status}, {', '.join(again)} open again")
+
+
 def must_map(line: Line, purchase: Purchase) -> bool:
     """Every line must be in the catalog, but for what is bought once beside a subscription: a set-up fee, say."""
     return not line.once or all(other.once for other in purchase.lines)
@@ -124,7 +135,7 @@ def _matched(
     because: list[str] = []
     keys: list[str] = []
     for line in purchase.lines:
-        if line.quantity == 0:
+        if line.quantity == 0 or line.open:
             continue
         try:
             found = catalog.match(vendor, line, purchase, now)

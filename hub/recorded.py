@@ -13,7 +13,7 @@ from hub import decide as d
 from hub import references
 from hub.domain import Change, Entitlement, License, Offering, Purchase, Ref, Standing
 from hub.errors import UnreadableError
-from hub.policy import Rules, Unmapped, licenses_for
+from hub.policy import Rules, Unmapped, as_agreed, licenses_for
 from hub.ports import Connector
 from hub.store import Store, pages, records
 from hub.store import schema as t
@@ -102,7 +102,7 @@ def implied(one: Recorded, rules: Rules, known: Mapping[str, Offering], now: dat
     An offering that no entitlement on record has yet is taken to be of the product that the purchase holds.
     """
     still = {held.id: held for held in one.held}
-    purchase = one.purchase
+    purchase = one.purchase and as_agreed(one.purchase, one.memory.grants)
     if purchase is None or purchase.standing in {Standing.PENDING, Standing.UNKNOWN}:
         return Implied(after=still)
     wanted = licenses_for(purchase, one.order_ref, one.vendor, rules, one.memory.paid, now)

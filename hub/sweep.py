@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from hub import decide, references
 from hub.domain import Action, Enable, Entitlement, Purchase, Ref, SetTerms, Standing
 from hub.errors import HubError
-from hub.policy import Unmapped, licenses_for
+from hub.policy import Unmapped, as_agreed, licenses_for
 from hub.ports import Changed, Connector, PurchaseSource
 from hub.reconcile import Shop
 from hub.store import records, subjects
@@ -61,7 +61,10 @@ def full_sweep(shop: Shop, connector: Connector, source: PurchaseSource) -> int:
             known = records.recall_all(conn, [one.ref for one in chunk])
             reversed_ = subjects.with_about(conn, [one.ref for one in chunk])
         differing = [
-            one.ref for one in chunk if differs(shop, connector, one, known[one.ref], blind=one.ref in reversed_)
+            ref
+            for one in chunk
+            if differs(shop, connector, one, known[one.ref], blind=one.ref in reversed_ and not one.parts)
+            for ref in (one.ref, *one.parts)
         ]
         marked += _mark(shop, differing, "differs from the vendor's list")
     shop.store.write(lambda conn: records.set_cursor(conn, f"full:{connector.name}", str(seen)))
@@ -74,6 +77,7 @@ def differs(shop: Shop, connector: Connector, purchase: Purchase, memory: Memory
 
     blind: something of it was paid back, which lists do not tell: that they want more on, or more seats, says nothing.
     """
+    purchase = as_agreed(purchase, memory.grants)
     if purchase.standing in {Standing.PENDING, Standing.UNKNOWN}:
         return purchase.standing is Standing.UNKNOWN
     if not purchase.lines:  # the list does not tell them

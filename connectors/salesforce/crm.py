@@ -20,7 +20,7 @@ from hub.domain import AccountUsage, Json
 from hub.errors import Hold, HubError, PermanentError, RetryableError
 from hub.ports import CrmRecord, FieldChange, Outcome, PushResult
 
-ORDER = (f.SUMMARY, f.MONTH, f.ACCOUNT, f.OPPORTUNITY, f.LINE, "OrderItem", "Asset", f.TASK, f.FILE)  # parents first
+ORDER = (f.SUMMARY, f.MONTH, f.ACCOUNT, f.OPPORTUNITY, *f.LINES, f.TASK, f.FILE)  # parents first
 WHY_LATER = "the next push sends it"
 
 

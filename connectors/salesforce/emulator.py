@@ -581,7 +581,7 @@ class SalesforceEmulator(Emulator):
 @cache
 def _ours() -> emulator_deploy.Deployed:
     """Our own metadata on a fresh org."""
-    found = emulator_deploy.read(metadata.package(), standard())
+    found = emulator_deploy.read(metadata.package(sells_by=metadata.SALES), standard())
     if found.failures:
         raise ValueError(f"our own metadata does not deploy: {found.failures}")
     return found

@@ -12,11 +12,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 
+from connectors.salesforce.days import DAY, months_later
 from connectors.salesforce.emulator_schema import NUMBERS, TEXTS, Column, Kind
 from connectors.salesforce.ids import eighteen
 
 Record = dict[str, Any]
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+ACTIVATED = "Activated"
+CONTRACT_CODES = {"Draft": "Draft", "In Approval Process": "InApproval"}  # whatever else there is: of those activated
 CLOSED_STAGES = {"Closed Won": True, "Closed Lost": False}
 
 
@@ -171,8 +174,10 @@ class Records:
 
     def delete(self, kind: Kind, id_: str) -> None:
         """The record is in the recycle bin."""
-        stamp = stamped(self.now())
-        self.get(kind, id_).update(IsDeleted=True, SystemModstamp=stamp, LastModifiedDate=stamp)
+        stamp, record = stamped(self.now()), self.get(kind, id_)
+        if kind.name in ("Contract", "Order") and record["StatusCode"] == ACTIVATED:
+            raise Refusal("DELETE_FAILED", f"this {kind.name.lower()} is activated: it can't be deleted")
+        record.update(IsDeleted=True, SystemModstamp=stamp, LastModifiedDate=stamp)
 
     def new_id(self, prefix: str) -> str:
         """The next id, of 18 characters."""
@@ -318,15 +323,45 @@ class Records:
             record["IsWon"] = CLOSED_STAGES.get(record["StageName"], False)
             if before is None or before["StageName"] != record["StageName"]:
                 record["LastStageChangeDate"] = stamped(self.now())
+        if kind.name == "Contract":
+            self._settle_contract(record, before)
         if kind.name == "Order":
-            record["Status"] = record["Status"] or "Draft"
-            record["StatusCode"] = "Activated" if record["Status"] == "Activated" else "Draft"
+            self._settle_order(record, before)
         if kind.name == "Task":
             record["Status"] = record["Status"] or "Not Started"
             record["Priority"] = record["Priority"] or "Normal"
             record["IsClosed"] = record["Status"] == "Completed"
         if kind.name == "ContentVersion" and before is None:
             self._publish(record)
+
+    def _settle_contract(self, record: Record, before: Record | None) -> None:
+        """One that is activated stays in that category, with whatever status; its end follows from its term."""
+        record["Status"] = record["Status"] or "Draft"
+        record["StatusCode"] = CONTRACT_CODES.get(record["Status"], ACTIVATED)
+        was = before["StatusCode"] if before else "Draft"
+        if (record["StatusCode"] == ACTIVATED and before is None) or (was == ACTIVATED != record["StatusCode"]):
+            raise Refusal("FAILED_ACTIVATION", "Choose a valid contract status and save your changes.", ("Status",))
+        if record["StatusCode"] == ACTIVATED != was:
+            record["ActivatedDate"] = stamped(self.now())
+        start, months = record["StartDate"], record["ContractTerm"]
+        end = months_later(date.fromisoformat(start), int(months)) - DAY if start and months else None
+        record["EndDate"] = end.isoformat() if end else None
+
+    def _settle_order(self, record: Record, before: Record | None) -> None:
+        """Made as a draft; activated only with products, and under a contract that is and that began by then."""
+        record["Status"] = record["Status"] or "Draft"
+        record["StatusCode"] = ACTIVATED if record["Status"] == ACTIVATED else "Draft"
+        contract = self.tables.get("Contract", {}).get(str(record["ContractId"])[:15])
+        if contract and contract["StartDate"] and record["EffectiveDate"] < contract["StartDate"]:
+            said = "Order Start Date can't be earlier than the contract's start date."
+            raise Refusal("FIELD_INTEGRITY_EXCEPTION", said, ("EffectiveDate",))
+        if record["StatusCode"] != ACTIVATED or (before and before["StatusCode"] == ACTIVATED):
+            return
+        items = self.all(self.kinds["orderitem"])
+        if before is None or not any(one["OrderId"] == record["Id"] for one in items):
+            raise Refusal("FAILED_ACTIVATION", "An order must have at least one product.")
+        if contract and contract["StatusCode"] != ACTIVATED:
+            raise Refusal("FAILED_ACTIVATION", "The order's contract is not activated.")
 
     def _publish(self, version: Record) -> None:
         """A file's first version makes its document and links it; a later one takes the place of the one before."""

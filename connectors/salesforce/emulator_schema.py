@@ -84,10 +84,25 @@ STANDARD = {  # object -> key prefix, and its fields, one a line
         Description string 255
         """,
     ),
+    "Contract": (
+        "800",
+        """
+        AccountId >Account*
+        StartDate date
+        EndDate date!
+        ContractTerm int
+        Status picklist 255
+        StatusCode picklist 255!
+        ActivatedDate datetime!
+        OwnerId >User
+        """,
+    ),
     "Order": (
         "801",
         """
         AccountId >Account
+        ContractId >Contract
+        Type picklist 255
         EffectiveDate date*
         EndDate date
         Status picklist 255

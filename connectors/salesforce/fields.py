@@ -11,13 +11,16 @@ from hub.domain import Json, UsageMonth, UsageRollUp, UsageSummary
 SUMMARY, MONTH = "License_Usage_Summary__c", "License_Usage_Month__c"
 ACCOUNT, OPPORTUNITY, TASK, FILE = "Account", "Opportunity", "Task", "ContentVersion"
 USAGE_KEY, ALERT_KEY, RENEWAL_KEY = "Usage_Key__c", "License_Alert_Key__c", "License_Renewal_Key__c"
-LINE = "OpportunityLineItem"
+LINES = ("OpportunityLineItem", "OrderItem", "Asset")  # what is told of what was sold
 OURS = (SUMMARY, MONTH, ACCOUNT, OPPORTUNITY, TASK)  # what a push writes to, but for files
 
 # What whoever sells enters, and a look reads (settings.py has the names).
+_RENEWS = frozenset({"License_Renews__c"})
+_TERMS = frozenset({"License_Start__c", "License_End__c", "License_Term_Months__c"})
 ENTERED = {
-    OPPORTUNITY: frozenset({"License_Renews__c"}),
-    LINE: frozenset({"License_Start__c", "License_End__c", "License_Term_Months__c"}),
+    **dict.fromkeys((OPPORTUNITY, "Order", "Contract"), _RENEWS),
+    **dict.fromkeys(LINES, _TERMS),
+    "Asset": _RENEWS | _TERMS,
 }
 INTEGRATION, READER, SALES = "License_Usage_Integration", "License_Usage_Reader", "License_Sales"  # permission sets
 
@@ -131,6 +134,6 @@ SOLD_FIELDS: Table = {
 def written(object_name: str) -> frozenset[str]:
     """Every field of our own that a push fills on this object, its key included."""
     tables = {SUMMARY: SUMMARY_FIELDS, MONTH: MONTH_FIELDS, ACCOUNT: ACCOUNT_FIELDS, OPPORTUNITY: OPPORTUNITY_FIELDS}
-    tables[LINE] = SOLD_FIELDS
+    tables |= dict.fromkeys(LINES, SOLD_FIELDS)
     keys = [KEYS[object_name]] if object_name in KEYS else []
     return frozenset([*tables.get(object_name, {}), *LINKS.get(object_name, ()), *keys])

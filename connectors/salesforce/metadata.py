@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ FOLDERS = {  # folder of both formats -> (its word in package.xml, ending of a f
     "reports": ("Report", "report"),
     "tabs": ("CustomTab", "tab"),
 }
+# What is sold by -> objects whose fields are for that alone. Not every org has them: orders are switched on in Setup.
+SALES = {"Order": ("Order", "OrderItem"), "Contract": ("Contract", "Order", "OrderItem"), "Asset": ("Asset",)}
 PARTS = {"fields": "CustomField", "listViews": "ListView"}  # what stands inside an object
 _PARSER = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, remove_blank_text=True)
 _MOMENT = (1980, 1, 1, 0, 0, 0)  # the same bytes each time
@@ -104,9 +106,14 @@ def permitted(name: str, source: Path = SOURCE) -> dict[str, bool]:
     return {said(one, "field"): said(one, "editable") == "true" for one in found}
 
 
-def package(source: Path = SOURCE) -> bytes:
-    """The zip that the Metadata API deploys; the same source gives the same bytes."""
-    entries = dict(_entries(_there(source)))
+def package(source: Path = SOURCE, sells_by: Collection[str] = ()) -> bytes:
+    """The zip that the Metadata API deploys; the same source gives the same bytes.
+
+    It leaves out what is for other sales than those: a deploy fails as a whole where an org has no such object.
+    """
+    wanted = {name for one in sells_by for name in SALES.get(one, ())}
+    without = {name for names in SALES.values() for name in names} - wanted
+    entries = dict(_entries(_there(source), without))
     entries["package.xml"] = _manifest(entries)
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w", zipfile.ZIP_STORED) as archive:
@@ -127,16 +134,28 @@ def _field_in(file: Path) -> Field:
     return field_of(parse(file.read_bytes()))
 
 
-def _entries(source: Path) -> Iterator[tuple[str, bytes]]:
+def _entries(source: Path, without: Collection[str]) -> Iterator[tuple[str, bytes]]:
     for folder in sorted((source / "objects").iterdir()):
-        yield f"objects/{folder.name}.object", _object(folder)
+        if folder.name not in without:
+            yield f"objects/{folder.name}.object", _object(folder)
     for folder_name, (_, ending) in FOLDERS.items():
         for file in sorted((source / folder_name).rglob("*-meta.xml")):
             name = str(file.relative_to(source)).removesuffix("-meta.xml")
             name = f"{name.removesuffix('.reportFolder')}-meta.xml" if name.endswith(".reportFolder") else name
             if not name.endswith((f".{ending}", "-meta.xml")):
                 raise ConfigurationError("this kind of file can't be deployed", where=str(file))
-            yield name, file.read_bytes()
+            body = file.read_bytes()
+            yield name, _permitting(body, without) if folder_name == "permissionsets" else body
+
+
+def _permitting(body: bytes, without: Collection[str]) -> bytes:
+    """The permission set without these objects and their fields."""
+    root = parse(body)
+    for part, name in (("fieldPermissions", "field"), ("objectPermissions", "object")):
+        for one in root.findall(f"{{{NAMESPACE}}}{part}"):
+            if said(one, name).partition(".")[0] in without:
+                root.remove(one)
+    return _text(root)
 
 
 def _object(folder: Path) -> bytes:

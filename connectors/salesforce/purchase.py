@@ -5,17 +5,16 @@ A purchase is a record and the renewals that name it. Days are midnight UTC; a l
 
 from __future__ import annotations
 
-import calendar
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime
 
 from connectors.fields import Object, Reduced, objects
+from connectors.salesforce.days import DAY, day, midnight, months_later
 from hub.domain import Customer, Flag, Line, Purchase, Ref, Standing
 from hub.errors import UnreadableError
 from hub.ports import Found
 
-DAY = timedelta(days=1)
 BEFORE = "before sold_since"
 
 
@@ -36,25 +35,35 @@ def from_seen(source: str, seen: Mapping[str, object]) -> Purchase:
 def of_records(source: str, record: Object, renewals: Sequence[Object] = ()) -> Purchase:
     """What the record and the renewals that name it are worth. UnreadableError where one is malformed.
 
-    Renewals were won when they were first seen: one that is not any more is told, and still counts.
+    Renewals were won when they were first seen: one that is not any more is told, and still counts. A record that was
+    won and is over (a contract that expired) goes on in the renewal that is in force.
     """
     terms = sorted(renewals, key=lambda one: (_start(one) or date.min, one["id"]))
-    won = record["won"] and not is_before(record)
+    in_force = record["won"] or (record.get("was_won", False) and any(one["won"] for one in terms))
+    won = in_force and not is_before(record)
     return Purchase(
         ref=Ref(source=source, kind=record["object"].lower(), id=record["id"]),
         customer=Customer(id=record["account"], customer_ref=record["account_ref"], name=record["name"]),
         lines=_lines([record, *terms]),
         standing=Standing.CURRENT if won else Standing.PENDING,
         status=BEFORE if is_before(record) else record["status"] or "",
-        bought_at=_midnight(_start(record)),
+        bought_at=midnight(_start(record)),
         flags=tuple(_flags(record, terms, won=won)),
+        parts=tuple(Ref(source=source, kind=one["object"].lower(), id=one["id"]) for one in terms),
     )
 
 
+def unread(refs: Sequence[Ref], because: str) -> Purchase:
+    """A sale, told by these records, of which nobody knows what it is."""
+    ref, *parts = refs
+    nobody = Customer(id="")
+    return Purchase(ref=ref, customer=nobody, lines=(), standing=Standing.UNKNOWN, status=because, parts=tuple(parts))
+
+
 def is_before(record: Object) -> bool:
-    """Whether it was sold before the day from which on the hub licenses; records without a date count."""
-    start = record["start"]
-    return bool(start and record["since"] and start < record["since"])
+    """Whether it was sold before the day from which on the hub licenses; without a date that of its making counts."""
+    sold = record.get("sold") or record["start"]
+    return bool(sold and record["since"] and sold[:10] < record["since"])
 
 
 def _lines(records: Sequence[Object]) -> tuple[Line, ...]:
@@ -89,7 +98,7 @@ def _renewed(old: Line | None, new: Line, *, begun: bool) -> Line:
 
 
 def _line(record: Object, row: Object) -> Line:
-    start = _day(row["start"]) or _start(record)
+    start = day(row["start"]) or _start(record)
     until, why = _paid_until(record, row, start)
     keys = tuple(dict.fromkeys(key for key in (row["key"], row["code"], row["product"]) if key))
     return Line(
@@ -98,9 +107,10 @@ def _line(record: Object, row: Object) -> Line:
         sku=row["key"] or row["code"],
         quantity=row["quantity"],
         paid_until=until,
-        period_start=_midnight(start),
-        because=why,
+        period_start=midnight(start),
+        because="; ".join([why, *row.get("fewer", ())]),
         once=until is None,
+        open=row.get("open", False),
     )
 
 
@@ -109,17 +119,17 @@ def _paid_until(record: Object, row: Object, start: date | None) -> tuple[dateti
 
     A last day goes before months, and the line's own before the record's; then `term_months` of the settings.
     """
-    last = _day(row["end"]) or (_day(record["end"]) if row["months"] is None else None)
+    last = day(row["end"]) or (day(record["end"]) if row["months"] is None else None)
     if last is not None:
         if start and last < start:
             raise UnreadableError(f"line {row['id']} ends on {last}, before it starts on {start}")
-        return _midnight(last + DAY), f"sold by {record['id']} up to {last}"
+        return midnight(last + DAY), f"sold by {record['id']} up to {last}"
     months = record["months"] if row["months"] is None else row["months"]
     if months == 0:
         return None, f"sold by {record['id']} for good: the offering's own term stands"
     if start is None:
         raise UnreadableError(f"line {row['id']} has no start, so its term of {months} months has no end")
-    return _midnight(_later(start, months)), f"sold by {record['id']} for {months} months from {start}"
+    return midnight(months_later(start, months)), f"sold by {record['id']} for {months} months from {start}"
 
 
 def _flags(record: Object, renewals: Sequence[Object], *, won: bool) -> Iterator[Flag]:
@@ -127,28 +137,10 @@ def _flags(record: Object, renewals: Sequence[Object], *, won: bool) -> Iterator
         if not one["won"]:
             text = f"renewal {one['id']} was won, and is {one['status']!r} now: nothing was changed"
             yield Flag(kind="renewal reopened", text=text)
-    if renewals and not won:
+    if renewals and not won and not record.get("was_won", False):
         text = f"{record['id']} is renewed by {renewals[0]['id']}, but is not won itself: nothing is granted"
         yield Flag(kind="renewal of nothing", text=text)
 
 
 def _start(record: Object) -> date | None:
-    return _day(record["start"])
-
-
-def _day(value: str | None) -> date | None:
-    try:
-        return date.fromisoformat(value[:10]) if value else None
-    except ValueError as error:
-        raise UnreadableError(f"{value!r} is no date") from error
-
-
-def _midnight(day: date | None) -> datetime | None:
-    return datetime.combine(day, time(), UTC) if day else None
-
-
-def _later(start: date, months: int) -> date:
-    """The day of the month so many months later, or the month's last where it has no such day."""
-    years, month = divmod(start.month - 1 + months, 12)
-    year = start.year + years
-    return date(year, month + 1, min(start.day, calendar.monthrange(year, month + 1)[1]))
+    return day(record["start"])

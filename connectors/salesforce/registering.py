@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from connectors.salesforce.settings import Settings
+from connectors.salesforce.shapes import SHAPES
 from hub.ports import Finding
 
 
 def to_paste(source: str, settings: Settings, url: str) -> Sequence[Finding]:
     """How the org comes to tell `url` of its sales. Shows no secret: its place in the path is named."""
-    what = settings.sells_by
+    shape = SHAPES[settings.sells_by]
+    what = " and ".join(name for name in shape.names if name != shape.line_object)
     message = (
         f"Setup > Outbound Messages > New, object {what}: Endpoint URL {url}/<the outbound secret>, no Session ID,"
         f" fields Id and SystemModstamp; then Setup > Flows > New, record-triggered on {what}, when it is won and when"

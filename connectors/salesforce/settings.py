@@ -56,7 +56,7 @@ class Settings(ConnectionSettings):
     webhook_secrets: tuple[SecretStr, ...] = ()
     livemode: bool = True
     sold_since: date | None = None
-    sells_by: Literal["Opportunity", "Order", "Asset"] = "Opportunity"
+    sells_by: Literal["Opportunity", "Order", "Contract", "Asset"] = "Opportunity"
     won_stages: tuple[Annotated[str, Field(min_length=1, max_length=255)], ...] = ()
     product_field: MaybeField = ""
     product_families: tuple[Annotated[str, Field(min_length=1, max_length=255)], ...] = ()

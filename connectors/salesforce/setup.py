@@ -17,7 +17,8 @@ from hub.ports import Finding, Outcome
 VENDORS_OBJECT = "Software_Entitlement__c"
 BY_HAND = (
     "give the hub's user the permission Modify Metadata Through Metadata API Functions while it installs; or an"
-    " administrator deploys the folder salesforce/ with `sf project deploy start`, or the zip of `make sf-package`"
+    " administrator deploys the zip of `make sf-package` (SELLS_BY=Contract, say) with `sf project deploy start"
+    " --metadata-dir`"
 )
 
 
@@ -37,7 +38,9 @@ class SalesforceSetup:
         from connectors.salesforce import metadata  # noqa: PLC0415  (lxml is needed for this alone)
 
         try:
-            done = self.client.deploy(metadata.package(), check_only=check_only, poll_s=self._poll_s)
+            done = self.client.deploy(
+                metadata.package(sells_by=self._sold()), check_only=check_only, poll_s=self._poll_s
+            )
         except PermanentError as error:
             return [self._finding("error", f"the org takes no metadata from this user: {error}", BY_HAND)]
         if done.failures:
@@ -136,6 +139,9 @@ class SalesforceSetup:
         if unseen := [name for name in wanted if "." not in name and name not in known]:
             said = f"{object_name}: {', '.join(unseen)} is not there or not to be seen: no sale can be read"
             yield self._finding("error", said, f'{ASSIGN}; or name others in hub.toml, "" for none')
+
+    def _sold(self) -> Sequence[str]:
+        return [self._settings.sells_by] if self._settings.organization_id else []
 
     def _assign(self) -> Iterator[Finding]:
         """Takes our permission set: fields that a deploy brings are hidden without one, even from administrators."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from connectors.fields import Reduced, text
 from connectors.jsonsafe import loads
@@ -13,7 +13,7 @@ from connectors.salesforce import purchase
 from connectors.salesforce.errors import MENDS
 from connectors.salesforce.ids import SHORT, eighteen
 from connectors.salesforce.settings import Settings
-from connectors.salesforce.shapes import Reading, renewed
+from connectors.salesforce.shapes import Reading, renewed, upward
 from connectors.salesforce.webhook import moment
 from hub.domain import Json, Purchase, Ref
 from hub.errors import PermanentError, UnreadableError
@@ -26,6 +26,7 @@ LONGEST_CHAIN = 50  # renewals of renewals; a longer one goes in a circle
 AT_ONCE = 100  # ids in a query: it must fit into an address
 # A transaction shows when it commits, with a time from when it wrote (salesforce.com, getUpdated's latestDateCovered).
 LATE = timedelta(minutes=10)
+Row: TypeAlias = tuple[dict[str, Any], list[dict[str, Any]]]  # a record, its lines
 ORG = "SELECT Id, IsSandbox FROM Organization LIMIT 1"
 
 
@@ -51,11 +52,11 @@ class SalesforcePurchases:
     def fetch(self, ref: Ref, about: Sequence[Ref] = ()) -> Found | SeeOther | Gone | Waiting | Unsupported:
         """The purchase, read now; two requests. Repeatable; RetryableError, PermanentError, UnreadableError.
 
-        A line is told by its record, a won renewal by the record at the root of its chain.
+        A line (and an order of a contract) is told by its record, a won renewal by the record at the root of its chain.
         """
         shape = self._reading.shape
-        if ref.kind == shape.line_object.lower():
-            return self._of_line(ref)
+        if name := next((name for name in shape.below if name.lower() == ref.kind), None):
+            return self._of_part(ref, name)
         if ref.kind != shape.object.lower():
             return Unsupported(because=f"a {ref.kind} is nothing that this connection sells by (sells_by)")
         ids = [ref.id, *(one.id for one in about)]
@@ -77,31 +78,32 @@ class SalesforcePurchases:
         client, shape = self.client, self._reading.shape
         client.check_budget()
         stamp = _literal(since - LATE)
-        which = f" AND ({shape.won} OR {shape.moved.format(since=stamp)})" if shape.moved else ""
+        which = f" AND ({shape.is_won()} OR {shape.moved.format(since=stamp)})" if shape.moved else ""
         heads = f"SELECT Id, SystemModstamp FROM {shape.object} WHERE SystemModstamp >= {stamp}{which}"
         for row in client.query(f"{heads} ORDER BY SystemModstamp, Id", deleted=True):
             yield self._changed(str(row["Id"]), row)
-        if shape.line_object:
-            won = f"{shape.object}.{shape.won}"
-            lines = f"SELECT {shape.parent}, SystemModstamp FROM {shape.line_object} WHERE SystemModstamp >= {stamp}"
+        for name, parent in shape.below.items():
+            won = shape.is_won(f"{parent.removesuffix('Id')}.")
+            lines = f"SELECT {parent}, SystemModstamp FROM {name} WHERE SystemModstamp >= {stamp}"
             for row in client.query(f"{lines} AND {won} ORDER BY SystemModstamp, Id", deleted=True):
-                yield self._changed(str(row[shape.parent]), row)
+                yield self._changed(upward(row, parent) or "", row)
 
     def purchases(self) -> Iterator[Purchase]:
-        """Every won record since `sold_since`, each with its renewals. Reads ids first, then a hundred at a time."""
+        """Every won record since `sold_since`, each with its renewals. Reads ids first, then a hundred at a time.
+
+        One that can't be read is of unknown standing, so that a look at it says why; it keeps nobody from the others.
+        """
         client, one, renews = self.client, self._reading.shape, self._settings.renews_field
         client.check_budget()
         names = ", ".join(filter(None, ("Id", renews)))
-        since = f" AND {one.start} >= {self._settings.sold_since}" if self._settings.sold_since else ""
-        rows = client.query(f"SELECT {names} FROM {one.object} WHERE {one.won}{since} ORDER BY Id")
-        older = {eighteen(str(row["Id"])): renewed(text(row, renews)) if renews else None for row in rows}
+        rows = client.query(f"SELECT {names} FROM {one.object} WHERE {self._reading.listed()} ORDER BY Id")
+        older = {eighteen(str(row["Id"])): _older(row, renews) for row in rows}
         for chains in _batched(_chains(older), AT_ONCE):
             client.check_budget()
-            records = self._records([id_ for chain in chains for id_ in chain])
-            for root, *later in chains:
-                if root in records:
-                    terms = [records[id_] for id_ in later if id_ in records]
-                    yield purchase.of_records(self._source, records[root], terms)
+            read = self._rows([id_ for chain in chains for id_ in chain])
+            for chain in chains:
+                if chain[0] in read:
+                    yield self._listed([id_ for id_ in chain if id_ in read], read)
 
     def stored(self, body: bytes) -> Sequence[StoredObject]:  # noqa: ARG002  (the port's)
         """Nothing: what an org sends is a hint."""
@@ -143,31 +145,44 @@ class SalesforcePurchases:
 
     # how
 
-    def _of_line(self, ref: Ref) -> SeeOther | Gone:
+    def _of_part(self, ref: Ref, name: str) -> SeeOther | Gone | Waiting:
         shape = self._reading.shape
-        rows = self.client.query(
-            f"SELECT {shape.parent} FROM {shape.line_object} WHERE Id = '{_safe(ref.id)}'", deleted=True
-        )
+        parent = shape.below[name]
+        rows = self.client.query(f"SELECT {parent} FROM {name} WHERE Id = '{_safe(ref.id)}'", deleted=True)
         row = next(rows, None)
         if row is None:
-            return Gone(because=f"{shape.line_object} {ref.id} is not to be seen")
-        parent = eighteen(str(row[shape.parent]))
-        return SeeOther(ref=Ref(source=self._source, kind=shape.object.lower(), id=parent))
+            return Gone(because=f"{name} {ref.id} is not to be seen")
+        id_ = upward(row, parent)
+        if id_ is None:
+            return Waiting(because=f"{name} {ref.id} is of no {shape.object} yet")
+        return SeeOther(ref=Ref(source=self._source, kind=shape.object.lower(), id=eighteen(id_)))
+
+    def _listed(self, chain: Sequence[str], rows: Mapping[str, Row]) -> Purchase:
+        try:
+            record, *terms = (self._reading.reduced(*rows[id_]) for id_ in chain)
+            return purchase.of_records(self._source, record, terms)
+        except UnreadableError as error:
+            refs = [Ref(source=self._source, kind=self._reading.shape.object.lower(), id=id_) for id_ in chain]
+            return purchase.unread(refs, str(error))
 
     def _records(self, ids: Sequence[str]) -> dict[str, Reduced]:
         """Reduced records by id, deleted ones too."""
+        return {id_: self._reading.reduced(*row) for id_, row in self._rows(ids).items()}
+
+    def _rows(self, ids: Sequence[str]) -> dict[str, Row]:
+        """Records as they are, each with its lines, by id; deleted ones too."""
         reading, shape = self._reading, self._reading.shape
-        found: dict[str, Reduced] = {}
+        found: dict[str, Row] = {}
         for start in range(0, len(ids), AT_ONCE):
             some = ", ".join(f"'{_safe(id_)}'" for id_ in dict.fromkeys(ids[start : start + AT_ONCE]))
             heads = list(self._query(reading.heads(f"Id IN ({some})"), deleted=True))
             lines: dict[str, list[dict[str, Any]]] = {}
             if shape.line_object:
-                for row in self._query(reading.lines(f"{shape.parent} IN ({some})")):
-                    lines.setdefault(str(row[shape.parent])[:SHORT], []).append(row)
+                parent = shape.below[shape.line_object]
+                for row in self._query(reading.lines(f"{parent} IN ({some})")):
+                    lines.setdefault(str(upward(row, parent))[:SHORT], []).append(row)
             for head in heads:
-                record = reading.reduced(head, lines.get(str(head["Id"])[:SHORT], []))
-                found[record["id"]] = record
+                found[eighteen(str(head["Id"]))] = (head, lines.get(str(head["Id"])[:SHORT], []))
         return found
 
     def _query(self, soql: str, *, deleted: bool = False) -> Iterator[dict[str, Any]]:
@@ -197,6 +212,14 @@ class SalesforcePurchases:
         at = moment(text(row, "SystemModstamp")) or datetime.now(UTC)
         ref = Ref(source=self._source, kind=self._reading.shape.object.lower(), id=eighteen(id_))
         return Changed(ref=ref, at=at)
+
+
+def _older(row: Mapping[str, Any], renews: str) -> str | None:
+    """What this record renews; None also where that can't be read: then reading the record says so."""
+    try:
+        return renewed(text(row, renews)) if renews else None
+    except UnreadableError:
+        return None
 
 
 def _chains(older: Mapping[str, str | None]) -> list[list[str]]:

@@ -25,7 +25,7 @@ from hub.ports import PATH_KEY, Reply
 
 HEADER = "x-hub-signature"
 # The object that is told of -> the fact that consumers hear of. What became of it is told by the look.
-EVENTS = {name: "purchase.changed" for shape in SHAPES.values() for name in (shape.object, shape.line_object) if name}
+EVENTS = {name: "purchase.changed" for shape in SHAPES.values() for name in shape.names}
 _NAMESPACE = uuid5(NAMESPACE_URL, "urn:licensing-hub:event:salesforce")
 _TOLERANCE_S, _AHEAD_S = 300, 60
 _SIGNATURE = re.compile(r"t=(\d{1,12}),v1=([0-9a-f]{64})")
@@ -100,7 +100,7 @@ class SalesforceWebhooks:
     def _envelope(self, told: Object, body: bytes | None = None) -> Envelope:
         external_id, name = _word(told, "event_id"), _word(told, "object")
         organization = record_id(text(told, "org_id"), "org_id")
-        if name not in EVENTS or name not in (self._shape.object, self._shape.line_object):
+        if name not in self._shape.names:
             because = f"this connection sells by {self._shape.object}" if name in EVENTS else "unknown type"
             return Envelope(
                 external_id=external_id,

@@ -22,7 +22,7 @@ from hub.failpoint import failpoint
 from hub.leases import LeaseBook
 from hub.lifecycle import Failed, Held, Later, Parked, Refused, Result, Settled, clock_time
 from hub.log import cleaned
-from hub.policy import Unmapped, flags_of, licenses_for
+from hub.policy import Unmapped, as_agreed, flags_of, licenses_for
 from hub.ports import Found, Gone, PurchaseSource, SeeOther, Unsupported, Waiting
 from hub.reconcile.changes import make_so
 from hub.reconcile.creates import until_nothing_is_missing, with_lines
@@ -232,7 +232,7 @@ def _wake_waiting(conn: Connection, ids: set[str]) -> None:
 
 
 def _compare(look: Look, found: Found, bodies: Sequence[bytes]) -> Result:
-    purchase = found.purchase
+    purchase = as_agreed(found.purchase, look.memory.grants)
     _remember(look, found)
     look.facts = _facts(look, purchase)
     if purchase.standing is Standing.UNKNOWN:

@@ -16,8 +16,10 @@ from hub.domain import ChangeOffering, Disable, Enable, License, Line, Purchase,
 from hub.policy import (
     Rules,
     Unmapped,
+    as_agreed,
     enabled_while,
     expiry_of,
+    flags_of,
     guard_budget,
     lets_go,
     licenses_for,
@@ -470,3 +472,21 @@ def test_only_a_purchase_that_has_ended_lets_go_and_only_of_what_is_to_be_off() 
     assert not any(lets_go(ended, [one], "PRO-100") for one in (on, as_it_is))
     assert not any(lets_go(a_purchase(standing=one), [off], "PRO-100") for one in Standing if one is not Standing.ENDED)
     assert not lets_go(ended, Unmapped(lines=()), "PRO-100")
+
+
+def test_a_line_that_is_not_agreed_yet_counts_for_nothing() -> None:
+    bought = a_purchase(a_line(quantity=5), a_line("si_2", quantity=3, open=True))
+    assert one_license(as_agreed(bought, {"si_1"})).seats == 5
+
+
+def test_a_licensed_line_that_is_open_again_takes_the_whole_sale_back_and_a_person_is_told() -> None:
+    bought = as_agreed(a_purchase(a_line(quantity=5), a_line("si_2", quantity=1, open=True)), {"si_1", "si_2"})
+    assert licenses(bought) == ()
+    (flag,) = flags_of(bought, (), {"PRO-100"})
+    assert flag.kind == "sale reopened"
+    assert "si_2 open again" in flag.text
+
+
+def test_what_is_over_stays_over_whatever_is_open() -> None:
+    ended = a_purchase(a_line(open=True), standing=Standing.ENDED)
+    assert as_agreed(ended, {"si_1"}) is ended

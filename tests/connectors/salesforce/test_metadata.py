@@ -15,6 +15,7 @@ from connectors.salesforce.emulator import SalesforceEmulator
 from connectors.salesforce.emulator_deploy import read
 from connectors.salesforce.emulator_schema import standard
 from connectors.salesforce.records import ALERTS
+from connectors.salesforce.shapes import SHAPES
 from hub.errors import ConfigurationError
 from hub.usage.history import Confidence, Signal
 
@@ -29,7 +30,7 @@ def ours(name: str) -> dict[str, metadata.Field]:
     return {key: field for key, field in found.items() if not field.formula and key not in entered}
 
 
-@pytest.mark.parametrize("name", [*f.OURS, f.LINE])
+@pytest.mark.parametrize("name", [*f.OURS, *f.LINES])
 def test_a_push_fills_every_shipped_field_and_no_other(name: str) -> None:
     assert f.written(name) == set(ours(name))
 
@@ -42,7 +43,7 @@ def test_every_key_is_a_unique_external_id(name: str) -> None:
 
 def test_both_permission_sets_show_every_field_and_one_alone_lets_write() -> None:
     every = {f"{f.TASK if name == 'Activity' else name}.{field}" for name, found in OBJECTS.items() for field in found}
-    written = {f"{name}.{field}" for name in (*f.OURS, f.LINE) for field in ours(name)}
+    written = {f"{name}.{field}" for name in (*f.OURS, *f.LINES) for field in ours(name)}
     integration, reader = metadata.permitted(f.INTEGRATION), metadata.permitted(f.READER)
     assert set(integration) == set(reader) == every
     assert {name for name, edits in integration.items() if edits} == written
@@ -51,7 +52,7 @@ def test_both_permission_sets_show_every_field_and_one_alone_lets_write() -> Non
 
 def test_whoever_sells_may_enter_the_terms_and_see_what_became_of_them() -> None:
     entered = {f"{name}.{field}" for name, found in f.ENTERED.items() for field in found}
-    filled = {f"{f.LINE}.{field}" for field in ours(f.LINE)}
+    filled = {f"{name}.{field}" for name in f.LINES for field in ours(name)}
     sales = metadata.permitted(f.SALES)
     assert {name for name, edits in sales.items() if edits} == entered
     assert set(sales) == entered | filled
@@ -88,8 +89,22 @@ def test_the_zip_is_in_the_metadata_API_s_own_format() -> None:
     assert "<CustomField" not in summary
 
 
-def test_the_zip_deploys_to_a_bare_org() -> None:
-    assert read(metadata.package(), standard()).failures == []
+@pytest.mark.parametrize("sells_by", ["Opportunity", *metadata.SALES])
+def test_the_zip_deploys_to_a_bare_org_that_has_the_objects_of_what_is_sold_by(sells_by: str) -> None:
+    has = standard()
+    for name in {name for names in metadata.SALES.values() for name in names} - {*metadata.SALES.get(sells_by, ())}:
+        del has[name.lower()]
+    found = read(metadata.package(sells_by=[sells_by]), has)
+    assert found.failures == []
+    line = SHAPES[sells_by].line_object or sells_by
+    assert {*f.SOLD_FIELDS, *f.ENTERED[line]} <= {column.name for column in found.kinds[line.lower()].columns.values()}
+
+
+def test_an_org_without_orders_takes_nothing_of_a_zip_that_is_for_selling_by_order() -> None:
+    has = standard()
+    del has["orderitem"]
+    failures = read(metadata.package(sells_by=["Order"]), has).failures
+    assert any(one["fullName"] == "OrderItem" for one in failures)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,8 +13,10 @@ from connectors.salesforce import fields as f
 from connectors.salesforce import metadata
 from connectors.salesforce.client import Client
 from connectors.salesforce.emulator import SalesforceEmulator
+from connectors.salesforce.registering import to_paste
 from connectors.salesforce.settings import Settings
 from connectors.salesforce.setup import SalesforceSetup
+from connectors.salesforce.shapes import SHAPES
 from hub.ports import Finding
 from tests.conformance import deps
 
@@ -147,10 +150,46 @@ def a_seller(settings: Callable[..., Settings], org: SalesforceEmulator, **value
     return SalesforceSetup("sf", one, lambda: Client(one, deps()))
 
 
+@pytest.mark.parametrize("sells_by", SHAPES)
 def test_an_org_that_sells_and_has_all_of_it_is_well(
-    settings: Callable[..., Settings], org: SalesforceEmulator
+    settings: Callable[..., Settings], org: SalesforceEmulator, sells_by: str
 ) -> None:
-    assert [one.level for one in a_seller(settings, org).doctor()] == ["ok"]
+    assert [one.level for one in a_seller(settings, org, sells_by=sells_by).doctor()] == ["ok"]
+
+
+@pytest.mark.parametrize("sells_by", metadata.SALES)
+def test_an_install_brings_the_fields_of_what_is_sold_by_and_of_nothing_else(
+    bare: SalesforceEmulator, sells_by: str
+) -> None:
+    known = {"base_url": "", "consumer_key": "sandbox-consumer", "consumer_secret": "sandbox-secret"}
+    selling = {"organization_id": bare.org_id, "sold_since": "2026-01-01", "livemode": False, "webhook_secrets": ["s"]}
+    with serving(bare) as url:
+        one = Settings.model_validate(known | selling | {"base_url": url, "sells_by": sells_by})
+        client = Client(one, deps())
+        setup = SalesforceSetup("sf", one, lambda: client, poll_s=0.01)
+        assert levels(list(setup.install(check_only=False))) == {"ok"}
+        assert [finding.level for finding in setup.doctor()] == ["ok"]
+        client.close()
+    has = {
+        name
+        for name in ("order", "contract", "orderitem", "asset")
+        if any(column.custom for column in bare.records.kinds[name].columns.values())
+    }
+    assert has == {name.lower() for name in metadata.SALES[sells_by]}
+    rights = {name for name, may in bare.permission_sets[f.INTEGRATION].objects.items() if "read" in may}
+    assert rights & {"asset", "contract", "order"} == has - {"orderitem"}
+
+
+def test_what_an_administrator_sets_up_is_a_message_on_each_object_that_may_change_the_sale(
+    settings: Callable[..., Settings],
+) -> None:
+    told = [to_paste("sf", settings(sells_by=name), "https://hub")[0].mend for name in SHAPES]
+    assert [re.findall(r"object ([\w ]+):", one) for one in told] == [
+        ["Opportunity"],
+        ["Order"],
+        ["Contract and Order"],
+        ["Asset"],
+    ]
 
 
 @pytest.mark.parametrize(
@@ -162,7 +201,10 @@ def test_an_org_that_sells_and_has_all_of_it_is_well(
         ({}, "OpportunityLineItem.License_End__c", "error", "License_End__c is not there"),
         ({}, "OpportunityLineItem.License_Code__c", "warning", "may not write License_Code__c"),
         ({"webhook_secrets": []}, "", "warning", "nobody may tell of sales"),
-        ({"sells_by": "Order"}, "", "error", "Order: License_Renews__c is not there"),
+        ({"sells_by": "Order"}, "Order.License_Renews__c", "error", "Order: License_Renews__c is not there"),
+        ({"sells_by": "Contract"}, "Contract.ActivatedDate", "error", "Contract: ActivatedDate is not there"),
+        ({"sells_by": "Contract"}, "OrderItem.License_Code__c", "warning", "may not write License_Code__c"),
+        ({"sells_by": "Asset"}, "Asset.License_End__c", "error", "Asset: License_End__c is not there"),
     ],
 )
 def test_what_a_seller_lacks_is_named_with_its_mend(

@@ -10,7 +10,7 @@ import pytest
 from connectors.salesforce.emulator_outbound import envelope, signed
 from connectors.salesforce.shapes import SHAPES
 from connectors.salesforce.soap import MOST, ack, message_in
-from connectors.salesforce.webhook import SalesforceWebhooks, replying
+from connectors.salesforce.webhook import EVENTS, SalesforceWebhooks, replying
 from hub.domain import Ref
 from hub.errors import UnreadableError, VerificationError
 from hub.ports import PATH_KEY
@@ -26,9 +26,9 @@ def a_message(count: int = 1, org: str = ORG, **fields: str) -> bytes:
     return envelope(org, "Opportunity", rows)
 
 
-def webhooks(**values: list[str]) -> SalesforceWebhooks:
+def webhooks(sells_by: str = "Opportunity", **values: list[str]) -> SalesforceWebhooks:
     known = {"outbound": [PATH], "secrets": ["callout-secret"]} | values
-    return SalesforceWebhooks("crm", ORG, SHAPES["Opportunity"], **known)
+    return SalesforceWebhooks("crm", ORG, SHAPES[sells_by], **known)
 
 
 def refused(body: bytes, **headers: str) -> bool:
@@ -165,3 +165,24 @@ def test_a_signature_does_not_stand_in_for_the_path_and_the_path_not_for_a_signa
     lower = {name.lower(): value for name, value in headers.items()}
     assert refused(body, **lower)
     assert refused(b'{"event_id": "1"}')
+
+
+@pytest.mark.parametrize(
+    ("sells_by", "taken"),
+    [
+        ("Opportunity", {"Opportunity", "OpportunityLineItem"}),
+        ("Order", {"Order", "OrderItem"}),
+        ("Contract", {"Contract", "Order", "OrderItem"}),
+        ("Asset", {"Asset"}),
+    ],
+)
+def test_a_message_counts_where_it_is_of_the_sale_or_of_what_hangs_below_it(sells_by: str, taken: set[str]) -> None:
+    """The others are kept as ignored, and say what this connection sells by."""
+    ignored = {}
+    for name in EVENTS:
+        body = envelope(ORG, name, [("04l000000000001AAA", {"Id": "802000000000001AAA"})])
+        (found,) = webhooks(sells_by).normalise(body, {})
+        assert (found.subject is None) == bool(found.ignored_because)
+        ignored[name] = found.ignored_because
+    assert {name for name, because in ignored.items() if not because} == taken
+    assert {because for because in ignored.values() if because} == {f"this connection sells by {sells_by}"}
