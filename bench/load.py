@@ -16,7 +16,7 @@ import select
 import socket
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -44,7 +44,7 @@ class Load:
 
     def run(self) -> float:
         """Seconds that it took."""
-        idle = list(self._sockets)
+        idle = deque(self._sockets)  # in turn: the server closes a connection that is idle for long
         self._start = time.perf_counter()
         total = len(self._requests)
         while len(self.latencies_ms) < total:
@@ -54,7 +54,7 @@ class Load:
                     idle.append(fd)
         return time.perf_counter() - self._start
 
-    def _send(self, idle: list[int]) -> float:
+    def _send(self, idle: deque[int]) -> float:
         """Sends what is due on free connections; seconds until the next is, -1 where an answer comes first."""
         now = time.perf_counter() - self._start
         while idle and self._next < len(self._requests):
@@ -62,7 +62,7 @@ class Load:
             if due > now:
                 return due - now
             self._next += 1
-            fd = idle.pop()
+            fd = idle.popleft()
             self._since[fd] = self._start + due if due else time.perf_counter()
             self._sockets[fd].sendall(request)
         return -1
