@@ -214,3 +214,15 @@ def test_the_login_page_fits_and_reads(chromium: Browser, address: str, look: st
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
     assert axe(page) == []
     context.close()
+
+
+def test_what_the_guard_holds_back_is_refused_by_keyboard(page: Page, address: str) -> None:
+    page.goto(f"{address}/subjects/stripe/subscription/sub_held")
+    page.get_by_role("button", name="Refuse…").press("Enter")
+    expect(page.get_by_role("heading", name="Refuse these acts")).to_be_visible()
+    assert axe(page) == []
+    page.locator("#why-refused").fill("they pay tomorrow")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_contain_text("Refused")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("they pay tomorrow")
+    expect(page.get_by_role("button", name="Refuse…")).to_have_count(0)
