@@ -39,6 +39,8 @@ class LeaseBook:
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
+        if self._thread:
+            self._thread.join()  # a renewal that is under way would open the record anew, once it was closed
 
     def take(self, key: str) -> Lease | None:
         """The lease on `key`, None while another holder has it."""
