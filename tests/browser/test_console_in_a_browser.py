@@ -22,6 +22,7 @@ PAGES = {
     "life": f"/subjects/{LIFE}",
     "parked subject": "/subjects/stripe/subscription/sub_parked",
     "held subject": "/subjects/stripe/subscription/sub_held",
+    "dead subject": "/subjects/stripe/subscription/sub_dead",
     "window subject": "/subjects/stripe/subscription/sub_window",
     "entitlements": "/entitlements",
     "entitlement": "/entitlements/ent_1",
@@ -218,11 +219,19 @@ def test_the_login_page_fits_and_reads(chromium: Browser, address: str, look: st
 
 def test_what_the_guard_holds_back_is_refused_by_keyboard(page: Page, address: str) -> None:
     page.goto(f"{address}/subjects/stripe/subscription/sub_held")
-    page.get_by_role("button", name="Refuse…").press("Enter")
+    sheet, opener = page.locator("#refuse"), page.get_by_role("button", name="Refuse…")
+    opener.press("Enter")
     expect(page.get_by_role("heading", name="Refuse these acts")).to_be_visible()
     assert axe(page) == []
-    page.locator("#why-refused").fill("they pay tomorrow")
+    page.keyboard.press("Escape")
+    expect(sheet).to_be_hidden()
+    expect(opener).to_be_focused()
+    opener.press("Enter")
+    page.keyboard.press("Tab")
+    expect(sheet.get_by_label("Why")).to_be_focused()
+    page.keyboard.type("they pay tomorrow")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("status")).to_contain_text("Refused")
-    expect(page.get_by_role("heading", level=1)).to_contain_text("they pay tomorrow")
-    expect(page.get_by_role("button", name="Refuse…")).to_have_count(0)
+    expect(page.get_by_role("status")).to_contain_text("Refused.")
+    heading = page.get_by_role("heading", level=1)
+    expect(heading).to_have_text("Ida refused what the guard held back: they pay tomorrow")
+    expect(opener).to_have_count(0)
