@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, and_, case, delete, func, literal, or_, select, tuple_
+from sqlalchemy import Connection, and_, case, delete, exists, func, literal, or_, select, tuple_
 
 from hub.store import portfolio, records
 from hub.store import schema as t
@@ -106,11 +106,11 @@ def _changed(since: float) -> Any:  # noqa: ANN401  (a statement)
         )
         .subquery()
     )
+    judged = exists().where(_S.entitlement == found.c.entitlement)  # a join, and SQLite would begin with what is judged
     return (
         select(found.c.entitlement, found.c.at)
-        .join(t.signal, _S.entitlement == found.c.entitlement)
         .outerjoin(t.standing, _B.entitlement == found.c.entitlement)
-        .where(or_(_B.stamp.is_(None), _B.stamp < found.c.at))
+        .where(judged, or_(_B.stamp.is_(None), _B.stamp < found.c.at))
     )
 
 
