@@ -39,6 +39,8 @@ def _measured(here: Place, kind: str, count: int, rounds: int) -> list[Row]:
     began = time.perf_counter()
     keep_board(hub.store)
     walked = time.perf_counter() - began
+    if not hub.store.sqlite:  # as autovacuum does within a minute or two
+        hub.store.write(lambda conn: conn.exec_driver_sql("ANALYZE"))
     took = sorted(_pages(hub, rounds))
     hub.store.close()
     what = f"renewals board, {count:,} judged entitlements"
@@ -76,8 +78,6 @@ def fill(store: Store, count: int) -> None:
     rng, today = random.Random(4), datetime.now(UTC)
     for part in in_parts(range(count), 1000):
         store.write(lambda conn, part=part: _fill(conn, part, rng, today), timeout_s=60)  # type: ignore[misc]
-    if not store.sqlite:  # as autovacuum does within a minute or two
-        store.write(lambda conn: conn.exec_driver_sql("ANALYZE"))
 
 
 def _fill(conn: Connection, numbers: range, rng: random.Random, today: datetime) -> None:
