@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.exc import DisconnectionError
 
 from hub.errors import ConfigurationError, Unavailable
 from hub.store.inbox import NewReceipt
-from hub.store.writer import Job, Writer, unavailable
+from hub.store.writer import Job, Writer, database_errors, unavailable
 
 T = TypeVar("T")
 DEADLOCK_TRIES = 3
@@ -69,10 +69,7 @@ class Store:
                 if self.sqlite:
                     conn.exec_driver_sql("BEGIN")  # one state of the record, and leaving rolls back
                 yield conn
-        except (
-            DBAPIError,
-            self.reader.dialect.loaded_dbapi.Error,
-        ) as error:
+        except database_errors(self.reader.dialect) as error:
             raise unavailable(error, self.reader.dialect) from error
 
     def write(self, unit: Callable[[Connection], T], *, timeout_s: float = 30) -> T:
@@ -83,7 +80,7 @@ class Store:
             try:
                 with self.engine.begin() as conn:
                     return unit(conn)
-            except DBAPIError as error:
+            except database_errors(self.engine.dialect) as error:
                 if not (tries_left and _deadlock(error)):
                     raise unavailable(error, self.engine.dialect) from error
         raise Unavailable("the record could not be written")  # unreachable, for the type checker
@@ -190,5 +187,5 @@ def _postgres_engine(url: Any, *, size: int, options: str = "") -> Engine:  # no
     return engine
 
 
-def _deadlock(error: DBAPIError) -> bool:
-    return getattr(error.orig, "sqlstate", None) in {"40P01", "40001"}
+def _deadlock(error: Exception) -> bool:
+    return getattr(getattr(error, "orig", error), "sqlstate", None) in {"40P01", "40001"}

@@ -234,13 +234,19 @@ def unavailable(error: BaseException, dialect: Dialect) -> BaseException:
     The driver's own errors count too, for a unit may go past SQLAlchemy. They are asked of the dialect, so that
     nobody loads a driver of a database that is not in use.
     """
-    errors = (DBAPIError, dialect.loaded_dbapi.Error)
-    if isinstance(error, OSError) or (isinstance(error, errors) and _passing(error)):
+    if isinstance(error, OSError) or (isinstance(error, database_errors(dialect)) and _passing(error)):
         wrapped = Unavailable(f"the record can't be written now ({type(error).__name__})")
         wrapped.__cause__ = error
         return wrapped
     return error
 
 
+def database_errors(dialect: Dialect) -> tuple[type[Exception], ...]:
+    """What a database's refusal is raised as: SQLAlchemy's and its driver's own."""
+    return (DBAPIError, dialect.loaded_dbapi.Error)
+
+
 def _passing(error: BaseException) -> bool:
-    return type(error).__name__ in {"OperationalError", "InterfaceError", "InternalError"}
+    """Drivers have kinds of their own below these: a deadlock, a lock not granted, a server that shuts down."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return not names.isdisjoint({"OperationalError", "InterfaceError", "InternalError"})

@@ -57,7 +57,7 @@ def sell(town: Town, count: int) -> list[str]:
     return sold
 
 
-@pytest.mark.parametrize("count", [20, pytest.param(2000, marks=pytest.mark.full)])
+@pytest.mark.parametrize("count", [20, pytest.param(2000, marks=[pytest.mark.full, pytest.mark.timeout(3600)])])
 def test_F07_I11_a_vendor_that_fails_in_every_way_gets_no_double_and_few_calls(
     tmp_path: Path, sqlite_url: str, count: int
 ) -> None:

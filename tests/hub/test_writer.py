@@ -310,6 +310,59 @@ def test_a_database_that_is_not_there_is_unavailable(url: str) -> None:
     store.close()
 
 
+@pytest.mark.parametrize("by", ["SQLAlchemy", "the driver"])
+def test_F20_a_lock_that_is_not_granted_is_unavailable_however_it_was_asked_for(postgres_url: str, by: str) -> None:
+    """As while a migration adds a column; the driver has errors of its own for it."""
+    holder, asker = Store(postgres_url), Store(postgres_url)
+
+    def ask(conn: Connection) -> None:
+        for statement in ("SET lock_timeout = 100", "SELECT count(*) FROM cursor"):
+            if by == "the driver":
+                conn.connection.cursor().execute(statement)
+            else:
+                conn.exec_driver_sql(statement)
+
+    def alter_meanwhile(conn: Connection) -> None:
+        conn.exec_driver_sql("LOCK TABLE cursor IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(Unavailable), asker.read() as reading:
+            ask(reading)
+        with pytest.raises(Unavailable):
+            asker.write(ask)
+
+    holder.write(alter_meanwhile)
+    assert isinstance(names(asker), set), "and afterward it is read as before"
+    holder.close()
+    asker.close()
+
+
+@pytest.mark.parametrize("by", ["SQLAlchemy", "the driver"])
+def test_F20_of_two_that_wait_for_each_other_the_one_that_is_given_up_writes_again(postgres_url: str, by: str) -> None:
+    store, both_have_one = Store(postgres_url), threading.Barrier(2)
+    store.write(put("a"))
+    store.write(put("b"))
+
+    def touch(first: str, then: str) -> None:
+        tries = iter((both_have_one.wait, *[lambda: None] * 5))
+
+        def unit(conn: Connection) -> None:
+            take(conn, first)
+            next(tries)()
+            take(conn, then)
+
+        store.write(unit)
+
+    def take(conn: Connection, name: str) -> None:
+        statement = f"UPDATE cursor SET value = value || '+' WHERE name = '{name}'"
+        run = conn.connection.cursor().execute if by == "the driver" else conn.exec_driver_sql
+        run(statement)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(touch, "ab", "ba"))
+    with store.read() as conn:
+        assert set(conn.execute(select(cursor.c.value)).scalars()) == {"++"}
+    store.close()
+
+
 def test_a_folder_that_is_gone_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     store = Store(f"sqlite:///{tmp_path}/file/hub.sqlite")
