@@ -1,7 +1,8 @@
 """Request rates and access tokens that all processes share through the record.
 
 A process takes up to one second's tokens of a connection's bucket at a time; a vendor's Retry-After and an open
-breaker are a row that every process reads before each request.
+breaker are a row that every process reads before it sends, GLANCE_S ago at most. The process that was asked to wait
+sends nothing more at once, before the row is written.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ class RecordLimiter:
     def __init__(self, store: Store, connection: str, per_s: float, breaker_s: float = 30) -> None:
         self._store, self._connection, self._per_s, self._breaker_s = store, connection, per_s, breaker_s
         self._tokens, self._good_until = 0.0, 0.0
-        self._free_until = 0.0
+        self._free_until, self._told_until = 0.0, 0.0  # monotonic: what the row said, and what we were told
         self._lock = threading.Lock()
         self._record = Outcomes()
         self._probe = threading.local()
@@ -81,7 +82,7 @@ class RecordLimiter:
         """Waits for a token. Hold: the vendor asked for more patience than we have, is broken, or we stop."""
         self._pace(_share.get())
         self._probe.mine = False
-        while wait := self._held_s() or self._token_s():
+        while wait := self._held_s() or self._token_s() or self._held_s():  # a hold may come while a token is fetched
             self._sleep(wait)
         if check := getattr(_asking, "check", None):
             check()
@@ -93,10 +94,11 @@ class RecordLimiter:
             self._sleep(self._store.write(lambda conn: _take_turn(conn, name, part * self._per_s)))
 
     def hold(self, seconds: float) -> None:
-        """Nobody sends on this connection for `seconds`."""
-        self._store.write(lambda conn: _hold(conn, self._connection, seconds))
+        """Nobody sends on this connection for `seconds`: this process from now, others once it is written."""
         with self._lock:
+            self._told_until = max(self._told_until, time.monotonic() + seconds)
             self._tokens = self._free_until = 0.0
+        self._store.write(lambda conn: _hold(conn, self._connection, seconds))
 
     def answered(self, well: bool) -> None:  # noqa: FBT001  (ports.Deps)
         """Learns how a request ended, and opens or closes the breaker where that says so. Raises nothing."""
@@ -121,6 +123,8 @@ class RecordLimiter:
         if stopping.is_set():
             raise Hold("the process is stopping", retry_after=0)
         asked_at = time.monotonic()
+        if (told_s := self._told_until - asked_at) > 0:
+            return self._worth_waiting(told_s)
         if asked_at < self._free_until:
             return 0.0
         with self._store.read() as conn:
@@ -133,9 +137,12 @@ class RecordLimiter:
             return 0.0
         if row.broken:
             raise Hold(f"{self._connection} keeps failing: tried again in {row.left:.0f} s", retry_after=row.left)
-        if row.left > PATIENCE_S:
-            raise Hold(f"{self._connection} asked to wait {row.left:.0f} s", retry_after=row.left)
-        return float(row.left)
+        return self._worth_waiting(row.left)
+
+    def _worth_waiting(self, left_s: float) -> float:
+        if left_s > PATIENCE_S:
+            raise Hold(f"{self._connection} asked to wait {left_s:.0f} s", retry_after=left_s)
+        return left_s
 
     def _claim_probe(self) -> None:
         """One request may try whether the vendor works again; Hold for everybody else."""

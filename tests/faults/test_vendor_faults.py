@@ -22,7 +22,7 @@ F07 = {
 }
 SLOW = {"slow": 0.02}  # at full size: an answer that takes longer than the hub waits holds a look up for 18 s
 SLOW_S = 20
-IN_FLIGHT_S = 1.0  # what was on its way when a 429 came; on a busy machine that takes its time
+IN_FLIGHT_S = 0.25  # what was on its way when a 429 came
 
 
 def calls(town: Town) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from hub.errors import Hold, LeaseLost
 from hub.limits import GLANCE_S, RecordLimiter, RecordTokens
 from hub.store import Store
 from hub.store.schema import db_now, rate, token
+from tests.records import upgrade
 
 SECRET = [b"a secret of the tests, long enough for all"]
 
@@ -84,6 +86,43 @@ def test_I11_a_retry_after_holds_every_process(store: Store) -> None:
         with pytest.raises(Hold) as caught:
             limiter.acquire()
         assert caught.value.retry_after == pytest.approx(30, abs=2)
+
+
+def test_I11_the_process_that_was_asked_to_wait_sends_nothing_while_that_is_written(sqlite_url: str) -> None:
+    store = Store(sqlite_url)
+    upgrade(store)
+    limiter = RecordLimiter(store, "stripe", 100)
+    limiter.acquire()
+    other = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with ThreadPoolExecutor(1) as pool:
+        written = pool.submit(limiter.hold, 30)
+        time.sleep(GLANCE_S / 5)  # less than what was read of the record before is trusted for
+        with pytest.raises(Hold):
+            limiter.acquire()
+        assert not written.done(), "the record was busy all the while"
+        other.execute("ROLLBACK")
+    other.close()
+    with pytest.raises(Hold):
+        RecordLimiter(store, "stripe", 100).acquire()
+    store.close()
+
+
+def test_I11_a_hold_that_comes_while_a_token_is_fetched_is_obeyed(sqlite_url: str) -> None:
+    store = Store(sqlite_url)
+    upgrade(store)
+    limiter = RecordLimiter(store, "stripe", 100)
+    other = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(limiter.acquire)
+        time.sleep(2 * GLANCE_S)
+        other.execute("INSERT INTO rate (connection, tokens, at, hold_until) VALUES ('stripe', 10, 0, 99999999999)")
+        other.execute("COMMIT")
+        with pytest.raises(Hold):
+            asked.result()
+    other.close()
+    store.close()
 
 
 def test_I11_a_short_hold_is_waited_for(store: Store) -> None:
