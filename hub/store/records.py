@@ -452,7 +452,9 @@ def _save(
 ) -> Saved:
     row = conn.execute(_BY_ID, {"of": one.id}).first()
     if row is None:
-        return _first_sight(conn, one, link, purchase, act=began is None)
+        if first := _first_sight(conn, one, link, purchase, act=began is None):
+            return first
+        row = conn.execute(_BY_ID, {"of": one.id}).one()
     if began is not None and began < row.read_at:
         conn.execute(_keep(frozenset(link)), {"of": one.id, **link})
         return Saved(stale=True)
@@ -473,11 +475,14 @@ def _save(
 
 def _first_sight(
     conn: Connection, one: Entitlement, link: Mapping[str, Any], purchase: str | None, *, act: bool
-) -> Saved:
+) -> Saved | None:
+    """None: somebody else saw it first, at the same time (its vendor tells of it while a look still makes it)."""
     at, bare = now(conn), {"reasons": {}, "catalog_version": ""}
     made = {"id": one.id, "read_at": at, "changed_at": at}
     ours = _made_by_us(conn, one, purchase)
-    conn.execute(t.entitlement.insert(), {**bare, **_columns(one), **link, **made})
+    row = insert(conn, t.entitlement).values({**bare, **_columns(one), **link, **made}).on_conflict_do_nothing()
+    if conn.execute(row.returning(t.entitlement.c.id)).first() is None:
+        return None
     told = messages(None, one, _origin(purchase, 1, at, ours=ours, act=act or ours))
     add_messages(conn, told)
     return Saved(new=True, told=len(told))

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -95,6 +96,28 @@ def a_change(conn: Connection, **values: Any) -> int:
 def positions(store: Store, table: Any) -> list[int | None]:
     with store.read() as conn:
         return list(conn.execute(select(table.c.position).order_by(table.c.position)).scalars())
+
+
+def test_what_two_processes_see_first_at_once_is_told_once(store: Store, database_url: str) -> None:
+    made_by_hub(store)
+    other, seen = Store(database_url), threading.Event()
+    kept: dict[str, Any] = {"reasons": {}, "version": "v1", "observation": None}
+
+    def first(conn: Connection) -> records.Saved:
+        saved = records.save_snapshot(conn, an_entitlement(), subject=a_ref(), began=None, **kept)
+        seen.set()
+        time.sleep(0.2)  # the other one has looked for it meanwhile, and found nothing
+        return saved
+
+    with ThreadPoolExecutor(1) as pool:
+        written = pool.submit(store.write, first)
+        assert seen.wait(10)
+        later = other.write(lambda conn: records.save_reading(conn, an_entitlement(), None, subjects.now(conn)))
+        assert written.result().new
+    other.close()
+    assert not later.new
+    sequence_all(store)
+    assert [one.type for one in told(store, "entitlement.*")] == ["entitlement.created"]
 
 
 # facts
