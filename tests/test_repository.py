@@ -57,9 +57,9 @@ def offenders(pattern: str, *, but: tuple[str, ...] = ()) -> list[str]:
 
 
 def test_S29_no_file_names_a_registry_host() -> None:
-    hosts = r"pypi\.org|pythonhosted|index-url|extra-index|registry\.npmjs|npmjs\.(org|com)|unpkg\.com|jsdelivr|cdnjs"
+    hosts = r"py[p]i\.org|python[h]osted|index[-]url|extra[-]index|npm[j]s\.(org|com)|un[p]kg\.com|js[d]elivr|cdn[j]s"
     assert offenders(hosts, but=("Makefile",)) == []
-    assert "no-emit-index-url" in (ROOT / "Makefile").read_text()
+    assert "no-emit-" + "index-url" in (ROOT / "Makefile").read_text()
 
 
 def test_no_file_names_a_machine_s_own_folders() -> None:

@@ -91,7 +91,11 @@ class Look:
         return value
 
     def write_along(self, write: Callable[[Connection, Sequence[Any]], object], row: object) -> None:
-        """Writes with the next write, or with its end: what must be there before anything is done outside."""
+        """Writes with the next write, at the latest with the look's end.
+
+        Each change outside begins with a write (its intent), so all that was seen is on record before it; calls that
+        only read are not waited for.
+        """
         self.along.append((write, row))
 
     def flush(self) -> None:

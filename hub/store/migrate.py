@@ -17,8 +17,8 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 def upgrade(store: Store) -> str:
     """Runs every migration that is missing; the version that the record has then.
 
-    Repeatable, by several machines at once too, and while processes of the release before work. Unavailable where
-    others hold what it needs to lock for longer than 5 s: nothing was changed then.
+    Repeatable, and while processes of the release before work. Another machine that upgrades is waited for, up to 10
+    minutes. Unavailable where others hold what it needs to lock for longer than 5 s: nothing was changed then.
     """
     if current(store) == HEAD:
         return HEAD

@@ -68,13 +68,21 @@ _CLOCK = {
     "sqlite": "((julianday('now') - 2440587.5) * 86400.0)",
     "postgresql": "CAST(extract(epoch from clock_timestamp()) AS float8)",
 }
-_SETS = ", ".join(
-    [f"{name} = CASE WHEN marks = :marks THEN :{name} ELSE {name} END" for name in _IF_UNMARKED]
-    + [f"{name} = :{name}" for name in _WHATEVER]
-)
-_HELD = "key = :key AND holder = :holder AND fence = :fence"
-_FINISH = text(f"UPDATE subject SET {_SETS}, changed_at = {_CLOCK['sqlite']} WHERE ref = :ref")
-_RELEASE = text(f"UPDATE lease SET holder = NULL WHERE {_HELD}")
+
+
+def _sets(given: str) -> str:
+    """What a look leaves in its subject's row, each column's value called as `given` says (":tries", "one.tries")."""
+    return ", ".join(
+        [
+            f"{name} = CASE WHEN subject.marks = {given}marks THEN {given}{name} ELSE subject.{name} END"
+            for name in _IF_UNMARKED
+        ]
+        + [f"{name} = {given}{name}" for name in _WHATEVER]
+    )
+
+
+_FINISH = text(f"UPDATE subject SET {_sets(':')}, changed_at = {_CLOCK['sqlite']} WHERE ref = :ref")
+_RELEASE = text("UPDATE lease SET holder = NULL WHERE key = :key AND holder = :holder AND fence = :fence")
 
 
 def _unnested(names: Sequence[str]) -> str:
@@ -87,12 +95,8 @@ def _unnested(names: Sequence[str]) -> str:
 # On PostgreSQL all in one go: a statement for each row takes several times as long. Rows are locked in their order.
 _ENDED = (*ENDING, "ref", "marks")
 _IN_ORDER = "SELECT 1 FROM subject WHERE ref = ANY(%s) ORDER BY ref FOR UPDATE"
-_SETS_ALL = ", ".join(
-    [f"{name} = CASE WHEN subject.marks = one.marks THEN one.{name} ELSE subject.{name} END" for name in _IF_UNMARKED]
-    + [f"{name} = one.{name}" for name in _WHATEVER]
-)
 _FINISH_ALL = f"""
-UPDATE subject SET changed_at = {_CLOCK["postgresql"]}, {_SETS_ALL}
+UPDATE subject SET changed_at = {_CLOCK["postgresql"]}, {_sets("one.")}
 FROM {_unnested(_ENDED)} WHERE subject.ref = one.ref
 """
 _LEASE = ("key", "holder", "fence")
@@ -103,11 +107,6 @@ WHERE (lease.key, lease.holder, lease.fence) = (one.key, one.holder, one.fence)
 _HELD_OF = {  # on PostgreSQL the rows stay ours until COMMIT
     "sqlite": text("SELECT key, holder, fence FROM lease WHERE key IN (SELECT value FROM json_each(:keys))"),
     "postgresql": text("SELECT key, holder, fence FROM lease WHERE key = ANY(:keys) ORDER BY key FOR UPDATE"),
-}
-_BOTH_HELD = f"(({_HELD}) OR (key = :key_2 AND holder = :holder_2 AND fence = :fence_2))"
-_STILL_OURS = {  # on PostgreSQL the rows stay ours until COMMIT
-    dialect: tuple(text(f"SELECT key FROM lease WHERE {held} ORDER BY key{lock}") for held in (_HELD, _BOTH_HELD))
-    for dialect, lock in (("sqlite", ""), ("postgresql", " FOR UPDATE"))
 }
 _NOW = select(db_now())
 
@@ -336,16 +335,10 @@ def renew(conn: Connection, holder: str, keys: Sequence[str], ttl_s: float) -> s
     return set(conn.execute(stmt.returning(lease.c.key)).scalars())
 
 
-def check(conn: Connection, one: Lease, other: Lease | None = None) -> None:
-    """Raises LeaseLost unless the leases are still ours: first thing in each write of a look."""
-    alone, both = _STILL_OURS[conn.dialect.name]
-    if other is None:
-        ours = conn.execute(alone, _as_row(one)).scalars().all()
-    else:
-        second = {f"{name}_2": value for name, value in _as_row(other).items()}
-        ours = conn.execute(both, {**_as_row(one), **second}).scalars().all()
-    lost = next((held for held in (one, other) if held and held.key not in ours), None)
-    if lost:
+def check(conn: Connection, *leases: Lease) -> None:
+    """Raises LeaseLost unless all these leases are still ours: first thing in each write of a look."""
+    ours = _held(conn, leases)
+    if lost := next((one for one in leases if one not in ours), None):
         raise LeaseLost(f"{lost.key} was taken over (fence {lost.fence} has passed)")
 
 
