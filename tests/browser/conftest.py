@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from bench.board import fill as judged
 from hub import portal, users, wiring
+from hub.collecting.portfolio import keep_board
 from sandbox.customers import shelf
 from tests.hub.browsing import served
 from tests.hub.factory import a_doubt, a_hub, consumers, fill
@@ -52,6 +54,20 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A console of 300 judged entitlements, half of them due within 180 days: more than a page of the board shows."""
+    hub = a_hub(f"sqlite:///{tmp_path_factory.mktemp('many')}/hub.sqlite")
+    upgrade(hub.store)
+    wiring.start(hub)
+    judged(hub.store, 300)
+    keep_board(hub.store)
+    users.add_user(hub.store, "ida", PASSWORD)
+    with served(hub) as base:
+        yield base
+    hub.store.close()
+
+
+@pytest.fixture(scope="session")
 def chromium() -> Iterator[object]:
     """Debian's browser; a sandbox of its own needs rights that a container may not have."""
     from playwright.sync_api import sync_playwright
@@ -66,7 +82,19 @@ def chromium() -> Iterator[object]:
 
 @pytest.fixture(scope="session")
 def state(chromium: Any, address: str) -> Any:
-    """Cookies of somebody who logged in by keyboard."""
+    """Cookies of the session's user."""
+    return logged_in(chromium, address)
+
+
+@pytest.fixture
+def page(chromium: Any, state: Any) -> Iterator[Any]:
+    context = chromium.new_context(storage_state=state, viewport=WIDE)
+    yield context.new_page()
+    context.close()
+
+
+def logged_in(chromium: Any, address: str) -> Any:
+    """Cookies of somebody who logs in by keyboard."""
     from playwright.sync_api import expect
 
     context = chromium.new_context()
@@ -81,13 +109,6 @@ def state(chromium: Any, address: str) -> Any:
     kept = context.storage_state()
     context.close()
     return kept
-
-
-@pytest.fixture
-def page(chromium: Any, state: Any) -> Iterator[Any]:
-    context = chromium.new_context(storage_state=state, viewport=WIDE)
-    yield context.new_page()
-    context.close()
 
 
 def axe(page: Any) -> list[str]:

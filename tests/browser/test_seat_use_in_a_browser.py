@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser.conftest import LOOKS, PORTAL, axe
+from tests.browser.conftest import LOOKS, PORTAL, axe, logged_in
 
 
 @pytest.mark.parametrize("look", LOOKS)
@@ -67,3 +67,27 @@ def test_the_search_of_the_board_keeps_its_filter(page: Any, address: str) -> No
     page.wait_for_url("**q=halden*")
     assert "show=losing" in page.url
     expect(page.locator(".tbl tbody td.first")).to_have_count(1)
+
+
+@pytest.mark.parametrize("look", ["light", "narrow dark"])
+def test_the_board_s_pages_follow_each_other_and_show_each_renewal_once(
+    chromium: Browser, many: str, look: str
+) -> None:
+    context = chromium.new_context(storage_state=logged_in(chromium, many), **LOOKS[look])
+    page, shown = context.new_page(), []
+    page.goto(f"{many}/renewals?sort=-value")
+    fit = int(page.locator("footer", has_text="fit,").inner_text().split()[0])
+    while True:
+        assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+        assert axe(page) == []
+        shown += page.locator(".tbl tbody td.first a").evaluate_all("all => all.map(one => one.href)")
+        if not page.get_by_role("link", name="Next").count():
+            break
+        before = page.url
+        page.get_by_role("link", name="Next").press("Enter")
+        page.wait_for_url(lambda url, before=before: url != before)
+        assert "sort=-value" in page.url
+    assert len(shown) == len(set(shown)) == fit > 100
+    page.get_by_role("link", name="First page").press("Enter")
+    page.wait_for_url("**/renewals?sort=-value")
+    context.close()
