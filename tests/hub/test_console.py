@@ -300,6 +300,8 @@ def _press(browser: Browser, page: str, action: str, **data: str) -> str:
 def test_look_now_makes_a_dead_subject_due_and_is_audited(console: tuple[Browser, Store]) -> None:
     browser, store = console
     ref = "stripe/subscription/sub_dead"
+    said = " ".join(text_of(browser.get(f"/subjects/{ref}")).split())
+    assert "when an event comes in, or when you ask. Last compared" in said
     assert "due now" in _press(browser, f"/subjects/{ref}", "/actions/look", ref=ref)
     with store.read() as conn:
         row = conn.execute(select(schema.subject).where(schema.subject.c.ref == ref)).one()
