@@ -73,7 +73,7 @@ class RecordLimiter:
     def __init__(self, store: Store, connection: str, per_s: float, breaker_s: float = 30) -> None:
         self._store, self._connection, self._per_s, self._breaker_s = store, connection, per_s, breaker_s
         self._tokens, self._good_until = 0.0, 0.0
-        self._free_until, self._told_until = 0.0, 0.0  # monotonic: what the row said, and what we were told
+        self._free_until, self._told_until = 0.0, 0.0  # monotonic: what the row said; what is not in it yet
         self._lock = threading.Lock()
         self._record = Outcomes()
         self._probe = threading.local()
@@ -95,10 +95,14 @@ class RecordLimiter:
 
     def hold(self, seconds: float) -> None:
         """Nobody sends on this connection for `seconds`: this process from now, others once it is written."""
+        until = time.monotonic() + seconds
         with self._lock:
-            self._told_until = max(self._told_until, time.monotonic() + seconds)
+            self._told_until = max(self._told_until, until)
             self._tokens = self._free_until = 0.0
         self._store.write(lambda conn: _hold(conn, self._connection, seconds))
+        with self._lock:
+            if self._told_until == until:
+                self._told_until = self._free_until = 0.0
 
     def answered(self, well: bool) -> None:  # noqa: FBT001  (ports.Deps)
         """Learns how a request ended, and opens or closes the breaker where that says so. Raises nothing."""
