@@ -427,7 +427,7 @@ class World(Vendors):
             lambda conn: subjects.wake(conn, subject.c.ref.is_not(None), cause="event", reason="replayed")
         )
 
-    def settle(self, seconds: float = 30) -> bool:
+    def settle(self, seconds: float = 60) -> bool:
         """Works until nothing is due any more, second looks included; False where that does not come."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
