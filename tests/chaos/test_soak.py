@@ -22,5 +22,6 @@ def test_F18_a_steady_stream_of_events_leaves_as_many_rows_as_it_has_causes(tmp_
 
 
 def test_a_table_that_grows_faster_than_its_cause_is_seen() -> None:
-    report = Report(600, events=10_000, rows={"change": (0.5, 0.5), "observation": (0.5, 0.9)})
-    assert set(report.swollen()) == {"observation"}
+    rows = {"change": (0.5, 0.5), "observation": (0.5, 0.9), "entitlement": (0.1, 0.1)}
+    report = Report(600, events=10_000, rows=rows | {"seat_feed": (0.02, 0.1), "seat_day": (0.1, 0.3)})
+    assert set(report.swollen()) == {"observation", "seat_day"}
