@@ -25,7 +25,7 @@ from hub.store import Store
 from hub.store.schema import db_now, lease, receipt, subject
 from hub.web.app import create_app
 from hub.wiring import Hub
-from tests.world import Post, World
+from tests.world import Post, World, due_in
 
 KINDS = ("create", "change", "disable")
 DOOR = tuple(name for name in NAMES if name.startswith("receipt."))
@@ -121,7 +121,7 @@ def _own(headers: dict[str, str]) -> dict[str, str]:
 
 def check(world: World) -> None:
     """Nothing is due, nothing is lost, doubled or wrong, and leases of the dead end."""
-    assert world.settle(), "something stays due"
+    assert world.settle(), due_in(world.hub.store)
     assert world.wrong() == []
     _until(lambda: not _live_leases(world))
 

@@ -427,7 +427,7 @@ class World(Vendors):
             lambda conn: subjects.wake(conn, subject.c.ref.is_not(None), cause="event", reason="replayed")
         )
 
-    def settle(self, seconds: float = 60) -> bool:
+    def settle(self, seconds: float = 30) -> bool:
         """Works until nothing is due any more, second looks included; False where that does not come."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -453,6 +453,13 @@ class World(Vendors):
                     part.close()
         self.hub.store.close()
         self.stack.close()
+
+
+def due_in(store: Store) -> list[str]:
+    """What is due, for a message."""
+    with store.read() as conn:
+        rows = conn.execute(select(subject).where(subject.c.state == "due").limit(10)).all()
+    return [f"{row.ref}: {row.cause}, {row.reason}, {row.tries} tries" for row in rows]
 
 
 @contextmanager
@@ -584,9 +591,7 @@ class Town:
 
     def due(self) -> list[str]:
         """What is due, for a message."""
-        with self.store.read() as conn:
-            rows = conn.execute(select(subject).where(subject.c.state == "due").limit(10)).all()
-        return [f"{row.ref}: {row.cause}, {row.reason}, {row.tries} tries" for row in rows]
+        return due_in(self.store)
 
     def log_tail(self) -> str:
         """The end of what all processes have said."""

@@ -98,28 +98,6 @@ def positions(store: Store, table: Any) -> list[int | None]:
         return list(conn.execute(select(table.c.position).order_by(table.c.position)).scalars())
 
 
-def test_what_two_processes_see_first_at_once_is_told_once(store: Store, database_url: str) -> None:
-    made_by_hub(store)
-    other, seen = Store(database_url), threading.Event()
-    kept: dict[str, Any] = {"reasons": {}, "version": "v1", "observation": None}
-
-    def first(conn: Connection) -> records.Saved:
-        saved = records.save_snapshot(conn, an_entitlement(), subject=a_ref(), began=None, **kept)
-        seen.set()
-        time.sleep(0.2)  # the other one has looked for it meanwhile, and found nothing
-        return saved
-
-    with ThreadPoolExecutor(1) as pool:
-        written = pool.submit(store.write, first)
-        assert seen.wait(10)
-        later = other.write(lambda conn: records.save_reading(conn, an_entitlement(), None, subjects.now(conn)))
-        assert written.result().new
-    other.close()
-    assert not later.new
-    sequence_all(store)
-    assert [one.type for one in told(store, "entitlement.*")] == ["entitlement.created"]
-
-
 # facts
 
 
@@ -209,6 +187,28 @@ def test_what_the_hub_made_is_told_as_created_and_what_it_only_saw_is_not(store:
     sequence_all(store)
     (one,) = told(store)
     assert (one.type, one.data["entitlement"], one.data["made_by"]) == ("entitlement.created", "ent_1", "hub")
+
+
+def test_what_two_processes_see_first_at_once_is_told_once(store: Store, database_url: str) -> None:
+    made_by_hub(store)
+    other, seen = Store(database_url), threading.Event()
+    kept: dict[str, Any] = {"reasons": {}, "version": "v1", "observation": None}
+
+    def first(conn: Connection) -> records.Saved:
+        saved = records.save_snapshot(conn, an_entitlement(), subject=a_ref(), began=None, **kept)
+        seen.set()
+        time.sleep(0.2)  # the other one has looked for it meanwhile, and found nothing
+        return saved
+
+    with ThreadPoolExecutor(1) as pool:
+        written = pool.submit(store.write, first)
+        assert seen.wait(10)
+        later = other.write(lambda conn: records.save_reading(conn, an_entitlement(), None, subjects.now(conn)))
+        assert written.result().new
+    other.close()
+    assert not later.new
+    sequence_all(store)
+    assert [one.type for one in told(store, "entitlement.*")] == ["entitlement.created"]
 
 
 def test_each_difference_is_told_once_under_its_type(store: Store) -> None:
